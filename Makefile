@@ -1,0 +1,85 @@
+# make book and make test do everything on a fresh machine with Python 3.11 or newer.
+# PYTHON=python3.12 make book chooses the interpreter. Each stage is a line of this file;
+# tools/stage.sh says what it does, how long it took and, if it fails, how to mend it.
+
+VENV := .venv/bin
+RUN := $(VENV)/python -m
+STAGE := @sh tools/stage.sh
+# One thread per process: the tests run several processes, and two on one core are far slower.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest
+WORKERS := -n logical --maxprocesses 4 --dist loadfile
+PORT := 8000
+
+# Kernels start from this environment, not from one the user has installed elsewhere.
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help setup book serve test lint unit notebooks chapters browser labs bench format clean
+.NOTPARALLEL:
+
+help: ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z]*\):.*## /  make \1: /p' Makefile
+
+setup: .venv/peftlab-installed ## make the virtual environment .venv (the others call it when needed)
+
+.venv/peftlab-installed: requirements.txt pyproject.toml tools/setup.sh
+	$(STAGE) "Set-up: Python packages into .venv (about 2 minutes the first time)" \
+	  "The line that starts with 'peftlab:' above says what to do." \
+	  sh tools/setup.sh
+
+book: setup ## build the book: every chapter executed, _build/html/index.html
+	$(STAGE) "Book: executing the chapters and writing _build/html" \
+	  "The messages above name the file and line to mend; make clean book starts from nothing." \
+	  $(RUN) book.build
+
+serve: book ## build the book and show it at http://localhost:8000 (PORT=... for another port)
+	@echo "The book is at http://localhost:$(PORT)/ until you press Ctrl-C."
+	@$(RUN) http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+test: lint unit notebooks chapters book browser ## run every test, the notebooks and the built book included
+	@printf '\nEvery test passed.\n'
+
+lint: setup ## check style, and that the labs are what their sources generate
+	$(STAGE) "Style: ruff" "make format mends most of it; the rest is named above." \
+	  sh -c '$(VENV)/ruff check --quiet && $(VENV)/ruff format --check --quiet'
+	$(STAGE) "Labs: the notebooks are what solutions/*.md generate" \
+	  "Edit the .md under solutions/, then run .venv/bin/peftlab labs build." \
+	  $(VENV)/peftlab labs check
+
+unit: setup ## run the tests of the library, the exercises and the command line
+	$(STAGE) "Tests: the library, the exercises, the command line" \
+	  "Run one again with .venv/bin/python -m pytest PATH::NAME." \
+	  env $(PYTEST) $(WORKERS) --ignore=tests/browser
+
+notebooks: setup ## run the solutions (outputs compared) and the student labs
+	$(STAGE) "Notebooks: solutions, stored outputs compared" \
+	  "If the new output is right, .venv/bin/peftlab labs build stores it." \
+	  env $(PYTEST) $(WORKERS) --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg solutions
+	$(STAGE) "Notebooks: student labs, top to bottom, unsolved" \
+	  "Run the named notebook with make labs to see the cell that fails." \
+	  env $(PYTEST) $(WORKERS) --nbval-lax labs
+
+chapters: setup ## run the chapters as notebooks; the book reuses their outputs
+	$(STAGE) "Chapters: run once, for the tests and the book" \
+	  "The cell named above fails; mend it in book/." \
+	  env $(PYTEST) -p book.nbval_cache --nbval-lax _build/notebooks
+
+browser: setup ## look at every page of the built book in headless Chromium
+	$(STAGE) "Browser: every page, both themes" \
+	  "make serve shows the same pages; the failed assertion names the page." \
+	  env $(PYTEST) tests/browser
+
+labs: setup ## open the lab notebooks in JupyterLab
+	@$(VENV)/jupyter lab --ServerApp.root_dir=labs
+
+bench: setup ## measure peftlab against peft, and write results/
+	$(STAGE) "Benchmark: one LoRA training step, peft and peftlab side by side" \
+	  "Run it on an idle machine." \
+	  $(RUN) benchmarks.lora_step
+
+format: setup ## let ruff mend the style
+	@$(VENV)/ruff check --fix --quiet; $(VENV)/ruff format
+
+clean: ## remove what was built, caches included (.venv stays)
+	rm -rf _build build dist .pytest_cache .ruff_cache .hypothesis
