@@ -1,0 +1,348 @@
+"""Save, load, merge, unmerge and remove adapters.
+
+The files are those of Hugging Face PEFT: a folder with ``adapter_config.json`` and
+``adapter_model.safetensors``. An adapter trained here loads there and the other way round, with
+the same logits. Only the adapter is in the file, a few hundred kilobytes; the base model is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from peftlab import inject
+from peftlab.errors import PeftlabError
+from peftlab.inject import AdapterLayer
+from peftlab.methods.lora import LoRAConfig
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+# PEFT writes each tensor as base_model.model.<layer>.<its own parameter name>.
+PREFIX = "base_model.model."
+PEFT_NAMES = {"A": "lora_A.weight", "B": "lora_B.weight"}
+
+# Options of PEFT's LoraConfig that change what is computed, with the value that means "off".
+UNSUPPORTED = {
+    "use_dora": False,
+    "use_rslora": False,
+    "bias": "none",
+    "modules_to_save": None,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "trainable_token_indices": None,
+}
+
+
+# --- save and load -------------------------------------------------------------------------------
+
+
+def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
+    """Write one adapter as a Hugging Face PEFT folder.
+
+    Args:
+        model: the model that holds it.
+        folder: where to write; created if need be.
+        name: which adapter; may be left out if the model has just one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PeftlabError: the adapter is not there, or there are several and no name is given.
+    """
+    if name is None and len(inject.adapters(model)) > 1:
+        raise PeftlabError(f"say which adapter to save: {', '.join(inject.adapters(model))}.")
+    layers = inject.select(model, name)
+    tensors = {
+        f"{PREFIX}{path}.{PEFT_NAMES[key]}": parameter.detach().cpu().contiguous()
+        for path, layer in layers
+        for key, parameter in layer.adapter_parameters().items()
+    }
+    config: LoRAConfig = layers[0][1].config
+    description = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM" if hasattr(model, "lm_head") else None,
+        "base_model_name_or_path": getattr(model, "name_or_path", "") or None,
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": config.dropout,
+        "target_modules": list(inject.compact_targets(model, [path for path, _ in layers])),
+        "fan_in_fan_out": any(inject.is_conv1d(layer.innermost) for _, layer in layers),
+        "bias": "none",
+        "inference_mode": True,
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def load(
+    model: nn.Module, folder: str | Path, name: str = "default", *, trainable: bool = False
+) -> nn.Module:
+    """Add the adapter of a Hugging Face PEFT folder to the model, in place.
+
+    Everything is read and checked against the model before the model is touched: a call that
+    fails changes nothing.
+
+    Args:
+        model: the base model, with or without other adapters.
+        folder: a folder that ``save`` or PEFT's ``save_pretrained`` wrote.
+        name: what to call the adapter.
+        trainable: whether its parameters train; otherwise nothing in the model does.
+
+    Returns:
+        The same model, for chaining.
+
+    Raises:
+        PeftlabError: a file is missing or damaged, uses an option that is not supported, or does
+            not fit this model.
+    """
+    folder = Path(folder)
+    config = _read_config(folder / CONFIG_FILE)
+    tensors = _read_tensors(folder / WEIGHTS_FILE)
+    _check_fit(model, tensors, config, folder)
+
+    config = LoRAConfig(
+        rank=config.rank,
+        alpha=config.alpha,
+        dropout=config.dropout,
+        targets=inject.compact_targets(model, list(tensors)),
+    )
+    inject.apply(model, config, name=name)
+    with torch.no_grad():
+        for path, layer in inject.adapter_layers(model, name):
+            for key, parameter in layer.adapter_parameters().items():
+                parameter.copy_(tensors[path][key])
+                parameter.requires_grad_(trainable)
+    return model
+
+
+def _read_config(file: Path) -> LoRAConfig:
+    """The configuration in ``adapter_config.json``; an option we cannot honour is an error."""
+    try:
+        fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        peft_type = fields["peft_type"]
+    except FileNotFoundError:
+        raise PeftlabError(
+            f"{file.parent} is not an adapter: it has no {file.name}; give the folder that "
+            "peftlab.save or PEFT's save_pretrained wrote."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PeftlabError(
+            f"{file} is damaged ({type(error).__name__}: {error}); save the adapter again."
+        ) from None
+    if peft_type != "LORA":
+        raise PeftlabError(f"{file} describes a {peft_type} adapter; peftlab loads LORA so far.")
+    for option, off in UNSUPPORTED.items():
+        if fields.get(option, off) not in (off, None):
+            raise PeftlabError(
+                f"{file} sets {option}={fields[option]!r}, which peftlab does not support; "
+                "load it with Hugging Face PEFT instead."
+            )
+    try:
+        return LoRAConfig(
+            rank=fields["r"], alpha=fields["lora_alpha"], dropout=fields.get("lora_dropout", 0.0)
+        )
+    except (KeyError, TypeError) as error:
+        raise PeftlabError(
+            f"{file} lacks a usable value: {error}; save the adapter again."
+        ) from None
+
+
+def _read_tensors(file: Path) -> dict[str, dict[str, Tensor]]:
+    """Tensors of ``adapter_model.safetensors`` by layer and by our parameter name."""
+    try:
+        flat = load_file(file)
+    except FileNotFoundError:
+        raise PeftlabError(f"{file} is missing; save the adapter again.") from None
+    except (OSError, SafetensorError) as error:
+        raise PeftlabError(f"{file} is damaged ({error}); save the adapter again.") from None
+    by_layer: dict[str, dict[str, Tensor]] = {}
+    for full_name, tensor in flat.items():
+        for ours, theirs in PEFT_NAMES.items():
+            if full_name.startswith(PREFIX) and full_name.endswith("." + theirs):
+                path = full_name.removeprefix(PREFIX).removesuffix("." + theirs)
+                by_layer.setdefault(path, {})[ours] = tensor
+                break
+        else:
+            raise PeftlabError(
+                f"{file} holds {full_name!r}, which is not the A or B of a LoRA layer; "
+                "load it with Hugging Face PEFT instead."
+            )
+    if not by_layer:
+        raise PeftlabError(f"{file} holds no tensors; save the adapter again.")
+    return by_layer
+
+
+def _check_fit(
+    model: nn.Module, tensors: dict[str, dict[str, Tensor]], config: LoRAConfig, folder: Path
+) -> None:
+    """Every tensor has a layer in the model, and every shape is right."""
+    layers = dict(inject.named_layers(model))
+    for path, parts in tensors.items():
+        layer = layers.get(path)
+        if layer is None or not inject.is_linear(inject.innermost(layer)):
+            raise PeftlabError(
+                f"{folder} adapts the layer {path!r}, which {type(model).__name__} does not have; "
+                "load it into the base model it was trained on."
+            )
+        d_in, d_out = inject.linear_features(inject.innermost(layer))
+        for key, shape in {"A": (config.rank, d_in), "B": (d_out, config.rank)}.items():
+            if key not in parts:
+                raise PeftlabError(f"{folder} has no {key} for {path!r}; save the adapter again.")
+            if tuple(parts[key].shape) != shape:
+                raise PeftlabError(
+                    f"{folder}: {key} of {path!r} has shape {tuple(parts[key].shape)}, the model "
+                    f"needs {shape}; load it into the base model it was trained on."
+                )
+
+
+# --- merge ---------------------------------------------------------------------------------------
+
+
+def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) -> nn.Module:
+    """Compute the adapted weights once and put them in place of the base weights.
+
+    A merged model computes the same function with one matrix product per layer, at the cost of
+    the plain base model (LoRA §4.1, "no additional inference latency").
+
+    Args:
+        model: the model, changed in place.
+        name: which adapter; every enabled one if left out.
+        keep_base: keep the original weights beside the merged ones, so that ``unmerge`` restores
+            them bit for bit. With ``False`` their memory is freed and the adapter leaves the
+            model: what remains has only the original classes and runs anywhere.
+
+    Returns:
+        The same model, for chaining.
+
+    Raises:
+        PeftlabError: the adapter is merged already or switched off, or a base weight is quantized
+            or shared with another layer. Nothing is changed then.
+    """
+    layers = inject.select(model, name)
+    if name is None:
+        layers = [(path, layer) for path, layer in layers if layer.enabled]
+    _check_mergeable(model, layers, keep_base)
+    for _, layer in layers:
+        base = layer.innermost
+        if keep_base:
+            layer.merged = True
+            if not hasattr(base, "unmerged_weight"):
+                # A buffer follows the layer to another device; not persistent, it stays out of
+                # the state dict.
+                base.register_buffer("unmerged_weight", base.weight.data, persistent=False)
+        elif hasattr(base, "unmerged_weight"):
+            base.unmerged_weight = layer.merged_weight(base.unmerged_weight)
+        else:
+            base.weight.data = layer.merged_weight(base.weight.data)
+    if not keep_base:
+        _unwrap(model, [layer for _, layer in layers])
+    _refresh_merged(model)
+    return model
+
+
+def unmerge(model: nn.Module, name: str | None = None) -> nn.Module:
+    """Take a merged adapter out of the base weights again; every bit of them comes back.
+
+    Subtracting the update would leave rounding errors behind. The original weights, which
+    ``merge`` kept, are put back instead; adapters that stay merged are added to them anew.
+
+    Raises:
+        PeftlabError: the adapter is not merged, or it was merged with ``keep_base=False``, after
+            which the model no longer holds it.
+    """
+    layers = inject.select(model, name)
+    if name is None:
+        layers = [(path, layer) for path, layer in layers if layer.merged]
+    if not layers or not all(layer.merged for _, layer in layers):
+        which = "no adapter" if name is None else f"{name!r}"
+        verb = "is" if name is None else "is not"
+        raise PeftlabError(f"{which} {verb} merged; merge with keep_base=True, then unmerge.")
+    for _, layer in layers:
+        layer.merged = False
+    _refresh_merged(model)
+    return model
+
+
+def remove(model: nn.Module, name: str | None = None) -> nn.Module:
+    """Take an adapter (or all of them) and its effect out of the model.
+
+    Raises:
+        PeftlabError: the adapter is not there, or it is merged: ``unmerge`` it first, or make it
+            permanent with ``merge(model, keep_base=False)``.
+    """
+    layers = [layer for _, layer in inject.select(model, name)]
+    inject.refuse_merged(layers, "remove an adapter")
+    _unwrap(model, layers)
+    return model
+
+
+def _check_mergeable(
+    model: nn.Module, layers: list[tuple[str, AdapterLayer]], keep_base: bool
+) -> None:
+    if not layers:
+        raise PeftlabError("no adapter is switched on, so there is nothing to merge.")
+    owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    for path, layer in layers:
+        weight = layer.weight
+        if layer.merged and keep_base:
+            raise PeftlabError(f"{layer.adapter!r} is merged already; unmerge it first.")
+        if not layer.enabled:
+            raise PeftlabError(f"{layer.adapter!r} is switched off; switch to it, then merge.")
+        if not weight.is_floating_point():
+            raise PeftlabError(
+                f"the base weight of {path!r} is quantized ({weight.dtype}), and adding to it "
+                "would round the update away; load the base in 16 or 32 bit, then merge."
+            )
+        if owners[id(weight)] > 1:
+            raise PeftlabError(
+                f"the base weight of {path!r} is tied to another layer, which merging would change "
+                "too; leave this layer out of the adapter, or do not merge."
+            )
+
+
+def _refresh_merged(model: nn.Module) -> None:
+    """Make every base weight what its merged adapters say, starting from the original."""
+    for _, module in inject.named_layers(model):
+        base = inject.innermost(module)
+        if not hasattr(base, "unmerged_weight"):
+            continue
+        weight = base.unmerged_weight
+        merged = [layer for layer in _wrappers(module) if layer.merged]
+        for layer in merged:
+            weight = layer.merged_weight(weight)
+        base.weight.data = weight
+        if not merged:
+            del base.unmerged_weight
+
+
+def _wrappers(module: nn.Module) -> list[AdapterLayer]:
+    """The wrappers around one layer, the inner ones first."""
+    found: list[AdapterLayer] = []
+    while isinstance(module, AdapterLayer):
+        found.insert(0, module)
+        module = module.base
+    return found
+
+
+def _unwrap(model: nn.Module, layers: list[AdapterLayer]) -> None:
+    """Put the wrapped layer back in place of each of these wrappers."""
+    gone = {id(layer) for layer in layers}
+    for parent in list(model.modules()):
+        for child_name, child in list(parent.named_children()):
+            kept = child
+            while id(kept) in gone:
+                kept = kept.base
+            if kept is not child:
+                setattr(parent, child_name, kept)

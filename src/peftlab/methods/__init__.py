@@ -1,0 +1,1 @@
+"""One module per method: a frozen configuration and the layer it makes."""
