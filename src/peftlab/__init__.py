@@ -4,18 +4,22 @@ The verbs that every method shares are here; ``peftlab.methods`` holds the metho
 ``peftlab.experiments`` models, tasks, training and evaluation.
 """
 
-from peftlab.checkpoint import load, merge, remove, save, unmerge
-from peftlab.errors import PeftlabError
-from peftlab.inject import (
-    adapter_layers,
-    adapters,
-    apply,
-    disabled,
-    match_targets,
-    switch,
-    trainable_report,
-)
-from peftlab.methods.lora import LoRAConfig
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from peftlab.checkpoint import load, merge, remove, save, unmerge
+    from peftlab.errors import PeftlabError
+    from peftlab.inject import (
+        adapter_layers,
+        adapters,
+        apply,
+        disabled,
+        match_targets,
+        switch,
+        trainable_report,
+    )
+    from peftlab.methods.lora import LoRAConfig
 
 __version__ = "0.1.0"
 
@@ -35,3 +39,29 @@ __all__ = [
     "trainable_report",
     "unmerge",
 ]
+
+# Where each name comes from. It is imported when it is first used, so that `peftlab --help`
+# does not wait for torch, and `peftlab doctor` works where torch is missing or broken.
+_HOME = {
+    "peftlab.checkpoint": ("load", "merge", "remove", "save", "unmerge"),
+    "peftlab.errors": ("PeftlabError",),
+    "peftlab.inject": (
+        "adapter_layers",
+        "adapters",
+        "apply",
+        "disabled",
+        "match_targets",
+        "switch",
+        "trainable_report",
+    ),
+    "peftlab.methods.lora": ("LoRAConfig",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            value = getattr(import_module(module), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
