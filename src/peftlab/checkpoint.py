@@ -340,7 +340,7 @@ def _unwrap(model: nn.Module, layers: list[AdapterLayer]) -> None:
     """Put the wrapped layer back in place of each of these wrappers."""
     gone = {id(layer) for layer in layers}
     for parent in list(model.modules()):
-        for child_name, child in list(parent.named_children()):
+        for child_name, child in list(parent._modules.items()):
             kept = child
             while id(kept) in gone:
                 kept = kept.base

@@ -252,7 +252,7 @@ def apply(model: nn.Module, config: MethodConfig, *, name: str = "default") -> n
     }
     model.requires_grad_(False)
     for parent in [module for _, module in named_layers(model)]:
-        for child_name, child in list(parent.named_children()):
+        for child_name, child in list(parent._modules.items()):
             if id(child) in wrappers:
                 setattr(parent, child_name, wrappers[id(child)])
     for wrapper in wrappers.values():

@@ -1,0 +1,250 @@
+"""Adapter files exchanged with Hugging Face PEFT; merging and unmerging."""
+
+import copy
+import json
+
+import peft
+import pytest
+import torch
+from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+
+import peftlab
+from peftlab import LoRAConfig, PeftlabError
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
+
+
+def adapted(family="llama", dtype=torch.float32, name="default", **config):
+    model = peftlab.apply(build(family, dtype), LoRAConfig(**config), name=name)
+    randomise_adapter(model)
+    return model
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_our_files_load_in_peft_with_the_same_logits(family, tmp_path):
+    model, ids = adapted(family, torch.float64, rank=3, alpha=7), token_ids()
+    peftlab.save(model, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(build(family, torch.float64), tmp_path).eval()
+    assert relative_error(model(ids).logits, theirs(ids).logits) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "targets", ["all-linear", ["q_proj", "v_proj"], r".*\.1\..*(up|down)_proj"]
+)
+def test_peft_files_load_here_with_the_same_logits(targets, tmp_path):
+    base, ids = build("llama", torch.float64), token_ids()
+    torch.manual_seed(0)
+    theirs = peft.get_peft_model(
+        copy.deepcopy(base),
+        peft.LoraConfig(r=3, lora_alpha=7, target_modules=targets, init_lora_weights=False),
+    ).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = peftlab.load(base, tmp_path, name="theirs")
+    assert relative_error(ours(ids).logits, theirs(ids).logits) < 1e-10
+    assert not any(p.requires_grad for p in ours.parameters())
+    again = tmp_path / "again"
+    peftlab.save(ours, again)
+    back = peft.PeftModel.from_pretrained(build("llama", torch.float64), again).eval()
+    assert relative_error(back(ids).logits, theirs(ids).logits) < 1e-10
+
+
+def test_conv1d_files_load_here(tmp_path):
+    base, ids = build("gpt2", torch.float64), token_ids()
+    config = peft.LoraConfig(
+        r=3, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True, init_lora_weights=False
+    )
+    theirs = peft.get_peft_model(copy.deepcopy(base), config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = peftlab.load(base, tmp_path)
+    assert relative_error(ours(ids).logits, theirs(ids).logits) < 1e-10
+
+
+def test_a_loaded_adapter_can_train_on_and_only_holds_the_adapter(tmp_path):
+    model = adapted(rank=2, targets="q_proj")
+    peftlab.save(model, tmp_path)
+    size = (tmp_path / "adapter_model.safetensors").stat().st_size
+    assert size < 4 * peftlab.trainable_report(model).trainable + 1000
+    loaded = peftlab.load(build("llama"), tmp_path, trainable=True)
+    assert peftlab.trainable_report(loaded) == peftlab.trainable_report(model)
+
+
+def test_one_of_several_adapters_is_saved(tmp_path):
+    model = adapted(name="a", targets="q_proj")
+    peftlab.apply(model, LoRAConfig(targets="v_proj"), name="b")
+    with pytest.raises(PeftlabError, match="say which adapter to save: a, b"):
+        peftlab.save(model, tmp_path)
+    peftlab.save(model, tmp_path, "b")
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["target_modules"] == ["v_proj"]
+
+
+def break_nothing(folder):
+    """Leaves the folder as it is."""
+
+
+def truncate(folder):
+    file = folder / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def edit_config(**fields):
+    def edit(folder):
+        file = folder / "adapter_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "base", "message"),
+    [
+        (truncate, {}, "adapter_model.safetensors is damaged"),
+        (lambda f: (f / "adapter_model.safetensors").unlink(), {}, "is missing"),
+        (lambda f: (f / "adapter_config.json").unlink(), {}, "is not an adapter"),
+        (lambda f: (f / "adapter_config.json").write_text("{"), {}, "is damaged"),
+        (lambda f: (f / "adapter_config.json").write_text("[]"), {}, "is damaged"),
+        (edit_config(r=None), {}, "rank must be a whole number"),
+        (edit_config(r=5), {}, r"shape \(\d+, \d+\), the model needs \(\d+, \d+\)"),
+        (edit_config(peft_type="IA3"), {}, "describes a IA3 adapter"),
+        (edit_config(use_dora=True), {}, "sets use_dora=True"),
+        (edit_config(lora_dropout=2), {}, "dropout must be"),
+        (break_nothing, {"hidden_size": 48}, "load it into the base model it was trained on"),
+        (break_nothing, {"num_hidden_layers": 1}, "adapts the layer 'model.layers.1"),
+    ],
+)
+def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(damage, base, message, tmp_path):
+    peftlab.save(adapted(), tmp_path)
+    damage(tmp_path)
+    model = build("llama", **base)
+    before = str(model), {name: p.clone() for name, p in model.state_dict().items()}
+    with pytest.raises(PeftlabError, match=message):
+        peftlab.load(model, tmp_path)
+    assert str(model) == before[0]
+    assert all(torch.equal(p, before[1][name]) for name, p in model.state_dict().items())
+
+
+def test_loading_a_file_twice_changes_nothing_and_says_why(tmp_path):
+    peftlab.save(adapted(), tmp_path)
+    model = peftlab.load(build("llama"), tmp_path)
+    before = model(token_ids()).logits
+    with pytest.raises(PeftlabError, match="already has an adapter named 'default'"):
+        peftlab.load(model, tmp_path)
+    assert torch.equal(model(token_ids()).logits, before)
+
+
+# --- merging -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_merged_equals_unmerged_and_unmerging_restores_every_bit(family, dtype):
+    model, ids = adapted(family, dtype), token_ids()
+    base = {name: p.clone() for name, p in model.state_dict().items()}
+    unmerged = model(ids).logits
+    peftlab.merge(model)
+    assert relative_error(model(ids).logits, unmerged) < TOLERANCE[dtype]
+    weight = peftlab.adapter_layers(model)[0][1].weight
+    name = next(key for key in base if key.endswith("base.weight"))
+    assert not torch.equal(weight, base[name])
+    assert set(model.state_dict()) == set(base)  # the originals are not part of the state
+    peftlab.unmerge(model)
+    assert all(torch.equal(p, base[key]) for key, p in model.state_dict().items())
+    assert torch.equal(model(ids).logits, unmerged)
+
+
+def test_merging_for_good_leaves_a_plain_model(tmp_path):
+    model, ids = adapted("gpt2", torch.float64), token_ids()
+    unmerged = model(ids).logits
+    peftlab.merge(model, keep_base=False)
+    assert str(model) == str(build("gpt2"))
+    assert relative_error(model(ids).logits, unmerged) < 1e-12
+    with pytest.raises(PeftlabError, match="does not have an adapter"):
+        peftlab.unmerge(model)
+
+
+def test_merging_agrees_with_peft(tmp_path):
+    model, ids = adapted("llama", torch.float64), token_ids()
+    peftlab.save(model, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(build("llama", torch.float64), tmp_path)
+    merged = peftlab.merge(model, keep_base=False).state_dict()
+    for name, weight in theirs.merge_and_unload().state_dict().items():
+        torch.testing.assert_close(merged[name], weight, rtol=1e-12, atol=1e-12)
+    assert relative_error(model(ids).logits, theirs.base_model.model(ids).logits) < 1e-10
+
+
+def test_two_adapters_merge_in_any_order_and_one_can_leave_again():
+    model, ids = adapted(name="a", dtype=torch.float64), token_ids()
+    only_a = model(ids).logits
+    peftlab.apply(model, LoRAConfig(rank=2, targets="q_proj"), name="b")
+    randomise_adapter(model, "b", seed=5)
+    both = model(ids).logits
+    peftlab.merge(model, "b")
+    peftlab.merge(model, "a")
+    assert relative_error(model(ids).logits, both) < 1e-12
+    peftlab.unmerge(model, "b")
+    peftlab.merge(copy.deepcopy(model), "b")
+    with pytest.raises(PeftlabError, match="cannot disable adapters while 'a' is merged"):
+        with peftlab.disabled(model):
+            pass
+    peftlab.unmerge(model)
+    peftlab.remove(model, "b")
+    assert torch.equal(model(ids).logits, only_a)
+
+
+def test_one_adapter_can_become_permanent_while_another_stays_merged():
+    model, ids = adapted(name="a", dtype=torch.float64), token_ids()
+    peftlab.apply(model, LoRAConfig(rank=2), name="b")
+    randomise_adapter(model, "b", seed=5)
+    both = model(ids).logits
+    peftlab.merge(model)
+    peftlab.merge(model, "a", keep_base=False)
+    assert peftlab.adapters(model) == ["b"]
+    assert relative_error(model(ids).logits, both) < 1e-12
+    peftlab.unmerge(model, "b")
+    assert relative_error(model(ids).logits, both) < 1e-12
+
+
+def test_a_16_bit_base_is_merged_with_one_rounding():
+    model = adapted("llama", torch.bfloat16)
+    layer = peftlab.adapter_layers(model)[0][1]
+    expected = (layer.weight.float() + layer.delta_weight()).bfloat16()
+    peftlab.merge(model)
+    assert torch.equal(layer.weight, expected)
+
+
+def test_merging_twice_or_removing_what_is_merged_is_refused():
+    model = adapted()
+    with pytest.raises(PeftlabError, match="'default' is not merged"):
+        peftlab.unmerge(model, "default")
+    with pytest.raises(PeftlabError, match="no adapter is merged"):
+        peftlab.unmerge(model)
+    peftlab.merge(model)
+    for action in (peftlab.merge, peftlab.remove, lambda m: peftlab.switch(m, "default")):
+        with pytest.raises(PeftlabError, match="merged"):
+            action(model)
+    peftlab.unmerge(model)
+    peftlab.switch(model)
+    with pytest.raises(PeftlabError, match="no adapter is switched on"):
+        peftlab.merge(model)
+    with pytest.raises(PeftlabError, match="'default' is switched off"):
+        peftlab.merge(model, "default")
+
+
+def test_a_tied_weight_is_not_merged():
+    model = adapted(targets="lm_head")
+    embedding = model.get_input_embeddings().weight.clone()
+    with pytest.raises(PeftlabError, match="'lm_head' is tied to another layer"):
+        peftlab.merge(model)
+    assert torch.equal(model.get_input_embeddings().weight, embedding)
+
+
+def test_a_quantized_base_is_not_merged():
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    base = bitsandbytes.nn.Linear4bit(64, 32, bias=False, quant_type="nf4")
+    base.load_state_dict(torch.nn.Linear(64, 32, bias=False).state_dict())
+    model = peftlab.apply(torch.nn.Sequential(base.to("cpu")), LoRAConfig(rank=2))
+    with pytest.raises(PeftlabError, match="is quantized"):
+        peftlab.merge(model)
