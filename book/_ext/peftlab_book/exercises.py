@@ -1,0 +1,60 @@
+"""``{exercise-list} lora``: the banners of a lesson's exercises, from `peftlab.exercises`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from peftlab_book.html import BookDirective, tag, text
+
+
+class ExerciseList(BookDirective):
+    """Every exercise whose id starts with the lesson's name and a dot."""
+
+    required_arguments = 1
+    has_content = False
+
+    def render(self) -> list[nodes.Node]:
+        import peftlab.exercises
+
+        for source in Path(peftlab.exercises.__file__).parent.rglob("*.py"):
+            self.env.note_dependency(str(source))
+        lesson = self.arguments[0]
+        registry = peftlab.exercises.EXERCISES
+        chosen = [registry[name] for name in registry if name.startswith(f"{lesson}.")]
+        if not chosen:
+            lessons = ", ".join(sorted({name.partition(".")[0] for name in registry})) or "none"
+            self.fail(f"no exercise of the lesson “{lesson}”; there are exercises of: {lessons}")
+
+        listing = tag("ol", classes="pl-exercises")
+        for exercise in chosen:
+            difficulty = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
+            objective, messages = self.state.inline_text(exercise.objective, self.lineno)
+            facts = tag(
+                "p",
+                tag(
+                    "span",
+                    text(difficulty),
+                    classes="pl-difficulty",
+                    role="img",
+                    aria_label=f"difficulty {exercise.difficulty} of 5",
+                ),
+                text(f" {exercise.minutes} min · {exercise.points} points · "),
+                nodes.literal("", exercise.id),
+                text(f" · {exercise.section}" if exercise.section else ""),
+                classes="pl-facts",
+            )
+            title = tag("p", text(exercise.title), classes="pl-exercise-title")
+            body = nodes.paragraph("", "", *objective)
+            listing += tag("li", title, facts, body, *messages)
+        minutes = sum(exercise.minutes for exercise in chosen)
+        points = sum(exercise.points for exercise in chosen)
+        total = f"{len(chosen)} exercises, {points} points, about {minutes} minutes."
+        return [listing, tag("p", text(total), classes="pl-note")]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("exercise-list", ExerciseList)

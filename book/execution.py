@@ -1,0 +1,166 @@
+"""Chapters as notebooks, and the cache that lets the tests and the book share one execution.
+
+A chapter is a MyST notebook, ``book/NN_name.md``. The tests convert it to an ``.ipynb`` and run it
+once; the build looks for those outputs in a jupyter-cache before it would run the chapter itself.
+jupyter-cache knows a notebook by its code alone, so the cache's folder is named after everything
+else that the outputs depend on: the package, the recorded results and the pinned versions.
+
+    python -m book.execution      # write _build/notebooks/NN_name.ipynb for every chapter
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_cache.cache.main import JupyterCacheBase
+    from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+BUILD = ROOT / "_build"
+NOTEBOOKS = BUILD / "notebooks"
+CACHES = BUILD / ".jupyter_cache"
+
+# What the outputs of a chapter depend on, besides its own code.
+INPUTS = ("src", "results", "requirements.txt")
+# Left behind by Python and setuptools; they change without the source changing.
+IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+
+
+def chapters() -> list[Path]:
+    """The chapters in reading order: every ``book/NN_name.md``."""
+    return sorted(BOOK.glob("[0-9][0-9]_*.md"))
+
+
+@cache
+def inputs_digest(root: Path = ROOT) -> str:
+    """A hash of every file that a chapter's outputs depend on.
+
+    Args:
+        root: Folder that holds `INPUTS`; those that are missing count as empty.
+
+    Returns:
+        16 hexadecimal digits. Equal digests mean equal paths and equal contents.
+    """
+    digest = hashlib.sha256()
+    for name in INPUTS:
+        top = root / name
+        files = [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file())
+        for file in files:
+            parts = file.relative_to(root).parts
+            if IGNORED & set(parts) or any(part.endswith(".egg-info") for part in parts):
+                continue
+            digest.update("/".join(parts).encode() + b"\0")
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def cache_path() -> Path:
+    """The folder of the jupyter-cache that belongs to the present `INPUTS`."""
+    return CACHES / inputs_digest()
+
+
+def drop_old_caches() -> None:
+    """Delete the caches of earlier versions of `INPUTS`; nothing will read them again."""
+    for folder in CACHES.glob("*"):
+        if folder != cache_path():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def convert(chapter: Path) -> Path:
+    """Write a chapter as an unexecuted notebook with the same cell ids each time.
+
+    Args:
+        chapter: A MyST notebook.
+
+    Returns:
+        The notebook's path, ``_build/notebooks/NN_name.ipynb``. A file that would not change is
+        not touched.
+    """
+    import jupytext
+    import nbformat
+
+    notebook = jupytext.read(chapter)
+    for index, cell in enumerate(notebook.cells):
+        # jupytext draws random ids; these depend on nothing but the chapter.
+        identity = f"{index}:{cell.cell_type}:{cell.source}"
+        cell["id"] = hashlib.sha1(identity.encode()).hexdigest()[:12]
+    text = nbformat.writes(notebook) + "\n"
+    path = NOTEBOOKS / f"{chapter.stem}.ipynb"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def convert_all() -> list[Path]:
+    """Convert every chapter, and delete notebooks whose chapter is gone."""
+    paths = [convert(chapter) for chapter in chapters()]
+    for stale in set(NOTEBOOKS.glob("*.ipynb")) - set(paths):
+        stale.unlink()
+    return paths
+
+
+def read(chapter: Path) -> NotebookNode:
+    """Read a chapter exactly as the build does, so that the cache recognises it."""
+    from myst_nb.core.read import read_myst_markdown_notebook
+    from myst_parser.config.main import MdParserConfig
+
+    text = chapter.read_text(encoding="utf-8")
+    return read_myst_markdown_notebook(text, config=MdParserConfig(), path=chapter)
+
+
+def open_cache() -> JupyterCacheBase:
+    """The jupyter-cache at `cache_path`, made if it is missing."""
+    from jupyter_cache import get_cache
+
+    return get_cache(str(cache_path()))
+
+
+def is_cached(chapter: Path) -> bool:
+    """Whether the build will find this chapter's outputs and not execute it."""
+    try:
+        open_cache().match_cache_notebook(read(chapter))
+    except KeyError:
+        return False
+    return True
+
+
+def store(chapter: Path, outputs: Sequence[list[NotebookNode]]) -> None:
+    """Put the outputs of an executed chapter where the build looks for them.
+
+    Args:
+        chapter: The MyST notebook that was executed.
+        outputs: For each of its code cells, in order, the outputs of that cell.
+
+    Raises:
+        ValueError: The chapter has another number of code cells than there are outputs, because
+            it changed while it ran.
+    """
+    from jupyter_cache.base import CacheBundleIn
+
+    notebook = read(chapter)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if len(cells) != len(outputs):
+        raise ValueError(f"{chapter.name} changed while it ran: run it again")
+    for count, (cell, cell_outputs) in enumerate(zip(cells, outputs, strict=True), start=1):
+        cell.execution_count = count
+        cell.outputs = cell_outputs
+    # The format of an execute_result repeats its cell's count.
+    for cell in cells:
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = cell.execution_count
+    open_cache().cache_notebook_bundle(CacheBundleIn(notebook, str(chapter)), overwrite=True)
+
+
+if __name__ == "__main__":
+    for written in convert_all():
+        print(written.relative_to(ROOT))

@@ -1,0 +1,50 @@
+"""A pytest plugin: keeps what nbval computed, so that the book need not compute it again.
+
+    python -m pytest -p book.nbval_cache --nbval-lax _build/notebooks
+
+It converts the chapters to ``_build/notebooks`` before pytest collects them. When every code cell
+of a chapter has run without an error, it stores their outputs in the cache that the build reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode, from_dict
+from nbval.plugin import IPyNbCell
+
+from book import execution
+
+# What each chapter's cells put out: notebook's path → number of the code cell → outputs.
+_collected: dict[Path, dict[int, list[NotebookNode]]] = {}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Convert the chapters once, in the main process, and make the cache that workers share."""
+    if not hasattr(config, "workerinput"):
+        execution.convert_all()
+        _ = execution.open_cache().db
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the outputs of a cell that passed; store the chapter after its last one."""
+    report = yield
+    if (
+        isinstance(item, IPyNbCell)
+        and item.path.parent == execution.NOTEBOOKS
+        and report.when == "call"
+        and report.passed
+    ):
+        cells = _collected.setdefault(item.path, {})
+        cells[item.cell_num] = [from_dict(output) for output in item.test_outputs]
+        total = sum(cell.cell_type == "code" for cell in item.parent.nb.cells)
+        if len(cells) == total:
+            chapter = execution.BOOK / f"{item.path.stem}.md"
+            execution.store(chapter, [cells[number] for number in range(total)])
+            del _collected[item.path]
+    return report

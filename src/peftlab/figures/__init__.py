@@ -1,0 +1,10 @@
+"""Every plot that the book shows, one function each, in one visual language.
+
+Each function computes what it says from the data that it is given, and returns a
+`peftlab.figures.style.Figure`: an SVG with its alternative text and a caption that states its
+finding. matplotlib is imported when a figure is drawn, not before.
+"""
+
+from peftlab.figures.style import Figure
+
+__all__ = ["Figure"]
