@@ -1,0 +1,200 @@
+"""The command ``peftlab``: doctor, labs, model, train, generate.
+
+Each subcommand is one function that calls the library and prints. A user's mistake is a
+``PeftlabError`` there; here it becomes one sentence on stderr and exit code 2. The library is
+imported inside the functions, so that ``peftlab --help`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from peftlab.errors import PeftlabError
+
+VOICES_HELP = "for --task voice: whose voice, for example pirate"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake in one line, like the rest of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"peftlab: error: {message}; see {self.prog} --help\n")
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Say what is installed and what of the course runs here; 1 if a lesson does not."""
+    from peftlab import doctor
+
+    found = doctor.report()
+    print(json.dumps(found, indent=2) if arguments.json else doctor.describe(found))
+    lessons = [entry["ok"] for entry in found["course"] if entry["what"].startswith("lesson")]
+    return 0 if all(lessons) else 1
+
+
+def labs_build(arguments: argparse.Namespace) -> int:
+    """Generate the notebooks from solutions/*.md."""
+    from peftlab import labs
+
+    return labs.build()
+
+
+def labs_check(arguments: argparse.Namespace) -> int:
+    """Compare the notebooks with what solutions/*.md generate; 1 if they differ."""
+    from peftlab import labs
+
+    return labs.check()
+
+
+def model_info(arguments: argparse.Namespace) -> int:
+    """Describe a base model."""
+    from peftlab.experiments import models
+
+    facts = models.info(arguments.name)
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name:<{width}}  {f'{value:,}' if isinstance(value, int) else value}")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Fine-tune a base model with LoRA on a task, and save the adapter."""
+    import peftlab
+    from peftlab.experiments import evaluate, models, tasks
+    from peftlab.experiments.train import TrainConfig
+    from peftlab.experiments.train import train as run
+
+    # Cheap checks come first: a wrong value should not cost a model's loading time.
+    targets = arguments.targets.split(",")
+    config = peftlab.LoRAConfig(
+        rank=arguments.rank,
+        alpha=arguments.alpha,
+        targets=targets[0] if len(targets) == 1 else targets,
+    )
+    schedule = TrainConfig(
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+    )
+    options = {} if arguments.voice is None else {"voice": arguments.voice}
+    task = tasks.load(arguments.task, **options)
+    model, tokenizer = models.load(arguments.model)
+
+    encoded = tasks.encode(task.train, tokenizer, arguments.max_length)
+    validation = tasks.encode(task.validation, tokenizer, arguments.max_length)
+    before = evaluate.loss(model, validation)
+    peftlab.apply(model, config, name=task.name)
+    print(peftlab.trainable_report(model))
+    history = run(model, encoded, schedule)
+    after = evaluate.loss(model, validation)
+    peftlab.save(model, arguments.out, task.name)
+
+    print(f"validation loss: {before:.3f} before, {after:.3f} after (nats per token)")
+    print(f"{schedule.steps} steps took {history.seconds:.0f} s; the adapter is in {arguments.out}")
+    return 0
+
+
+def generate(arguments: argparse.Namespace) -> int:
+    """Continue a prompt, with an adapter if one is given."""
+    import peftlab
+    from peftlab.experiments import evaluate, models
+
+    model, tokenizer = models.load(arguments.model)
+    if arguments.adapter is not None:
+        peftlab.load(model, arguments.adapter)
+    [text] = evaluate.generate(
+        model,
+        tokenizer,
+        [arguments.prompt],
+        max_new_tokens=arguments.max_new_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+    )
+    print(arguments.prompt + text)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line and its help."""
+    top = _Parser(prog="peftlab", description="Parameter-efficient fine-tuning: the course's tools")
+    top.add_argument("--version", action="version", version=f"peftlab {version('peftlab')}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    command = commands.add_parser("doctor", help="what is installed, and what of the course runs")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=doctor)
+
+    command = commands.add_parser("labs", help="generate the lab notebooks, or check them")
+    verbs = command.add_subparsers(title="commands", metavar="build | check", required=True)
+    verb = verbs.add_parser("build", help="write labs/ and solutions/*.ipynb from solutions/*.md")
+    verb.set_defaults(run=labs_build)
+    verb = verbs.add_parser("check", help="exit 1 if they are not what solutions/*.md generate")
+    verb.set_defaults(run=labs_check)
+
+    command = commands.add_parser("model", help="facts about a base model")
+    verbs = command.add_subparsers(title="commands", metavar="info", required=True)
+    verb = verbs.add_parser("info", help="parameters, size, architecture, SHA-256")
+    verb.add_argument("name", nargs="?", help="tiny (default), smollm2, a hub id or a folder")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.set_defaults(run=model_info)
+
+    model_help = "tiny (default), smollm2, a hub id or a folder"
+    command = commands.add_parser("train", help="fine-tune a base model with LoRA")
+    command.add_argument("--task", default="voice", help="voice (default), facts or slots")
+    command.add_argument("--voice", help=VOICES_HELP)
+    command.add_argument("--model", help=model_help)
+    command.add_argument("--rank", type=int, default=8, help="rank of the update (default 8)")
+    command.add_argument("--alpha", type=float, default=16, help="scaling × rank (default 16)")
+    command.add_argument(
+        "--targets", default="all-linear", help="all-linear (default), or names: q_proj,v_proj"
+    )
+    command.add_argument("--steps", type=int, default=200, help="optimizer steps (default 200)")
+    command.add_argument("--batch-size", type=int, default=8, help="examples a step (default 8)")
+    command.add_argument(
+        "--max-length", type=int, default=64, help="tokens of an example (default 64)"
+    )
+    command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 0.002)")
+    command.add_argument("--seed", type=int, default=0, help="order of the examples (default 0)")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="where the adapter goes")
+    command.set_defaults(run=train)
+
+    command = commands.add_parser("generate", help="continue a prompt")
+    command.add_argument("--model", help=model_help)
+    command.add_argument("--adapter", metavar="FOLDER", help="an adapter that train saved")
+    command.add_argument("--prompt", default="Once upon a time", help="what to continue")
+    command.add_argument(
+        "--max-new-tokens", type=int, default=120, help="length at most (default 120)"
+    )
+    command.add_argument(
+        "--temperature", type=float, default=0.8, help="0: the likeliest token (default 0.8)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the sampling (default 0)")
+    command.set_defaults(run=generate)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments; those of the process if left out.
+
+    Returns:
+        The exit code: 0, 1 for a check that failed, 2 for bad input.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except PeftlabError as error:
+        print(f"peftlab: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
