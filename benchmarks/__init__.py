@@ -1,0 +1,1 @@
+"""Ratio benchmarks: a peer and peftlab side by side in one process, written to results/."""
