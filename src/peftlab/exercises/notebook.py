@@ -1,0 +1,94 @@
+"""What a learner calls in a notebook: ``check``, ``hint`` and ``progress``.
+
+They print plain lines and return nothing, so that a cell shows just these. Nothing a learner can
+write makes them raise, except under nbgrader, where an assertion error is how a cell earns no
+points.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+from peftlab.errors import PeftlabError
+from peftlab.exercises import feedback, record
+from peftlab.exercises.registry import LESSONS, find
+
+
+def check(exercise: str, answer: Any = None, *, seed: int | None = None) -> None:
+    """Try an answer on fresh random inputs and print four lines about it.
+
+    Args:
+        exercise: the id, such as ``"lora.delta"``.
+        answer: your function or class.
+        seed: repeats the inputs of an earlier check; else ``PEFTLAB_SEED``, else new ones.
+
+    Raises:
+        AssertionError: the answer is not correct, and this runs under nbgrader.
+    """
+    try:
+        found = find(exercise)
+    except PeftlabError as problem:
+        _finish(str(problem), correct=False)
+        return
+    if answer is None or answer is ...:
+        report = feedback.not_attempted(found)
+    else:
+        report = feedback.assess(found, answer, _seed(seed))
+    note = record.note_attempt(found.id, report.status, report.correct)
+    _finish("\n".join(filter(None, (str(report), _note(note)))), report.correct)
+
+
+def hint(exercise: str) -> None:
+    """Print the next of an exercise's three hints."""
+    try:
+        found = find(exercise)
+    except PeftlabError as problem:
+        print(problem)
+        return
+    number, note = record.next_hint(found.id, len(found.hints))
+    print(f"hint {number} of {len(found.hints)}   {found.hints[number - 1]}")
+    if note:
+        print(_note(note))
+
+
+def progress(lesson: str | None = None) -> None:
+    """Print which exercises are done.
+
+    Args:
+        lesson: a lesson such as ``"03_lora"``; all of them if left out.
+    """
+    if lesson is not None and lesson not in LESSONS:
+        print(f'no lesson is called "{lesson}"; there are {", ".join(LESSONS)}.')
+        return
+    entries, note = record.read()
+    for shown in LESSONS.values() if lesson is None else [LESSONS[lesson]]:
+        solved = [e for e in shown.exercises if entries.get(e.id, {}).get("solved")]
+        points = sum(exercise.points for exercise in solved)
+        print(
+            f"{shown.title}: {len(solved)} of {len(shown.exercises)} exercises, "
+            f"{points} of {shown.points} points"
+        )
+        for exercise in shown.exercises:
+            mark = "✓" if exercise in solved else "·"
+            print(f"  {mark} {exercise.id:<16} {exercise.points:>2}  {exercise.title}")
+    if note:
+        print(_note(note))
+
+
+def _seed(chosen: int | None) -> int:
+    if chosen is not None:
+        return chosen
+    fixed = os.environ.get("PEFTLAB_SEED", "")
+    return int(fixed) if fixed.isdecimal() else secrets.randbelow(1_000_000)
+
+
+def _note(note: str) -> str:
+    return f"{'note':<13} {note}" if note else ""
+
+
+def _finish(text: str, correct: bool) -> None:
+    print(text)
+    if not correct and os.environ.get("NBGRADER_EXECUTION"):
+        raise AssertionError(text)

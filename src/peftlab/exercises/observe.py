@@ -1,0 +1,106 @@
+"""Run an answer and write down what it did: plain data, and no opinion on whether it is right.
+
+This file and the probes of a lesson are all that has to be where an answer runs. Both import the
+standard library and torch only, so that a grader can hand them to a sandboxed worker as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import linecache
+import sysconfig
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import torch
+
+Case = dict[str, Any]
+Outcome = dict[str, Any]  # name → Tensor, int or float; the name of its type for anything else
+Observation = dict[str, Any]  # outcome, changed, error
+
+_HERE = Path(__file__).resolve().parent
+# The answer's own lines are in none of these.
+_NOT_THE_ANSWER = tuple(
+    {str(_HERE), *(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))}
+)
+
+
+def observe(probe: Callable[[Any, Case], Outcome], answer: Any, case: Case) -> Observation:
+    """Run one answer on one case.
+
+    The answer gets copies, so that it cannot change the case; random numbers drawn from torch's
+    CPU generator start from ``case["seed"]``, and the generator's state is put back afterwards.
+
+    Args:
+        probe: calls the answer and returns what it did.
+        answer: the function or class under test.
+        case: the inputs, and ``seed``.
+
+    Returns:
+        ``outcome``: what the probe returned, as detached CPU tensors and numbers; empty after an
+        error. ``changed``: names of the inputs that the answer changed in place. ``error``: None,
+        or the exception as strings (see ``describe_error``).
+    """
+    inputs = copy.deepcopy(case)
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(case["seed"])
+    try:
+        with torch.enable_grad(), torch.device("cpu"):
+            outcome = probe(answer, inputs)
+        cleaned = {name: plain(value) for name, value in outcome.items()}
+        error = None
+    except (Exception, SystemExit) as problem:
+        cleaned, error = {}, describe_error(problem)
+    finally:
+        torch.set_rng_state(state)
+    changed = [name for name in case if not same(case[name], inputs[name])]
+    return {"outcome": cleaned, "changed": changed, "error": error}
+
+
+def plain(value: Any) -> torch.Tensor | int | float | str:
+    """The value as a detached CPU tensor or a number; anything else becomes its type's name."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to_dense().as_subclass(torch.Tensor).cpu().clone()
+    if isinstance(value, (int, float)):
+        return float(value) if isinstance(value, float) else int(value)
+    return type(value).__name__
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether nothing in a nested input has changed; NaN equals NaN."""
+    if isinstance(before, torch.Tensor):
+        return (
+            isinstance(after, torch.Tensor)
+            and before.shape == after.shape
+            and before.dtype == after.dtype
+            and torch.allclose(before, after, rtol=0, atol=0, equal_nan=True)
+        )
+    if isinstance(before, Mapping):
+        return before.keys() == after.keys() and all(same(before[k], after[k]) for k in before)
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(after) and all(map(same, before, after))
+    return bool(before == after)
+
+
+def describe_error(problem: BaseException) -> dict[str, Any]:
+    """An exception without its traceback.
+
+    Returns:
+        ``type`` and ``message``, and the last line of the answer that was running: its number
+        ``line`` and its text ``code``. Both are None if no line of the answer was, as when it
+        takes other arguments than it was given.
+    """
+    frames = [
+        frame
+        for frame in extract_tb(problem.__traceback__)
+        if not frame.filename.startswith((*_NOT_THE_ANSWER, "<frozen"))
+    ]
+    last = frames[-1] if frames else None
+    return {
+        "type": type(problem).__name__,
+        "message": str(problem).strip().split("\n")[0],
+        "line": last.lineno if last else None,
+        "code": linecache.getline(last.filename, last.lineno).strip() if last else None,
+    }
