@@ -95,3 +95,20 @@ def read(file: str | Path) -> dict[str, Any]:
         return json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PeftlabError(f"cannot read the result {file}: {error}; measure it again.") from None
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The result ``results/NAME.json`` of this working folder or the nearest folder above it.
+
+    Raises:
+        PeftlabError: there is none; recorded results are part of the repository, not of the
+            installed package.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        file = folder / "results" / f"{name}.json"
+        if file.exists():
+            return read(file)
+    raise PeftlabError(
+        f"there is no results/{name}.json above {here}; run this inside a clone of the repository."
+    )

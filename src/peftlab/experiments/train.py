@@ -90,11 +90,15 @@ class History:
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Learning rate of step 1 … steps: linear warm-up, then half a cosine down to zero."""
+    """Learning rate of step 1 … steps: a linear warm-up, then half a cosine towards zero.
+
+    The first step after the warm-up has the full rate. The zero itself would come one step after
+    the last, so that no step is wasted on a rate of zero.
+    """
     warmup = math.ceil(config.warmup_fraction * config.steps)
     if step <= warmup:
         return config.learning_rate * step / warmup
-    progress = (step - warmup) / max(1, config.steps - warmup)
+    progress = (step - 1 - warmup) / (config.steps - warmup)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
