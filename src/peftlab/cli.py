@@ -12,11 +12,10 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import NoReturn
 
 from peftlab.errors import PeftlabError
-
-VOICES_HELP = "for --task voice: whose voice, for example pirate"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,8 +83,7 @@ def train(arguments: argparse.Namespace) -> int:
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
     )
-    options = {} if arguments.voice is None else {"voice": arguments.voice}
-    task = tasks.load(arguments.task, **options)
+    task = tasks.load(arguments.task, voice=arguments.voice)
     model, tokenizer = models.load(arguments.model)
 
     encoded = tasks.encode(task.train, tokenizer, arguments.max_length)
@@ -93,6 +91,7 @@ def train(arguments: argparse.Namespace) -> int:
     before = evaluate.loss(model, validation)
     peftlab.apply(model, config, name=task.name)
     print(peftlab.trainable_report(model))
+    Path(arguments.out).mkdir(parents=True, exist_ok=True)  # fail before training, not after
     history = run(model, encoded, schedule)
     after = evaluate.loss(model, validation)
     peftlab.save(model, arguments.out, task.name)
@@ -149,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     model_help = "tiny (default), smollm2, a hub id or a folder"
     command = commands.add_parser("train", help="fine-tune a base model with LoRA")
     command.add_argument("--task", default="voice", help="voice (default), facts or slots")
-    command.add_argument("--voice", help=VOICES_HELP)
+    command.add_argument("--voice", help="for --task voice: pirate (default) or robot")
     command.add_argument("--model", help=model_help)
     command.add_argument("--rank", type=int, default=8, help="rank of the update (default 8)")
     command.add_argument("--alpha", type=float, default=16, help="scaling × rank (default 16)")
@@ -195,6 +194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except PeftlabError as error:
         print(f"peftlab: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"peftlab: error: {error.strerror or error}: {error.filename}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
