@@ -89,7 +89,7 @@ def diagnose(
     failed = [i for i, verdict in enumerate(verdicts) if not verdict.correct]
     if not failed:
         observed = f"right on all {len(cases)} random cases"
-        after = f"Go on (chapter: {exercise.section})"
+        after = f"Go on (chapter: “{exercise.section}”)"
         return Report(exercise.id, CORRECT, observed, exercise.meaning, after)
     case, verdict = cases[failed[0]], verdicts[failed[0]]
     observed = f"{verdict.observed}{_numbers(case)}"
@@ -166,7 +166,7 @@ def _report(
     action: str,
     mutant: str | None = None,
 ) -> Report:
-    action = f"{action} (chapter: {exercise.section})"
+    action = f"{action} (chapter: “{exercise.section}”)"
     return Report(exercise.id, status, observed, cause, action, mutant)
 
 

@@ -16,7 +16,7 @@ EXERCISES = (
         points=2,
         difficulty=1,
         minutes=5,
-        section="The update",
+        section="A matrix times a vector, plus a little",
         hints=(
             "Which product of A (r, d_in) and B (d_out, r) has the shape of W, (d_out, d_in)?",
             "The rank is a size of A: read it off A.shape. Scale by α divided by it.",
@@ -35,7 +35,7 @@ EXERCISES = (
         points=3,
         difficulty=2,
         minutes=8,
-        section="Initialisation",
+        section="Where it starts, and why",
         hints=(
             "The product B·A must be zero at the start, and the gradient of one factor must not.",
             "A is drawn by nn.init.kaiming_uniform_ with a=√5 on a tensor of shape (r, d_in); B is "
@@ -78,7 +78,7 @@ EXERCISES = (
         points=4,
         difficulty=4,
         minutes=20,
-        section="Into a model",
+        section="Into a real model",
         hints=(
             "Freeze first. Then walk over list(model.named_modules()): a list, because you change "
             "the model on the way.",
@@ -100,7 +100,7 @@ EXERCISES = (
         points=2,
         difficulty=1,
         minutes=5,
-        section="What trains",
+        section="Counting on models you cannot load",
         hints=(
             "How many numbers has A, and how many has B, for one matrix of shape (d_out, d_in)?",
             "r·d_in for A and r·d_out for B; add over the shapes, times the number of layers.",
@@ -119,7 +119,7 @@ EXERCISES = (
         points=3,
         difficulty=3,
         minutes=10,
-        section="Training",
+        section="The training loop",
         hints=(
             "The logits at position t are about token t + 1: which slices belong together?",
             "Drop the last position of the logits and the first label; masked labels are -100.",
@@ -139,7 +139,7 @@ EXERCISES = (
         points=4,
         difficulty=2,
         minutes=10,
-        section="Training",
+        section="The training loop",
         hints=(
             "backward() adds to what is in .grad already. What has to happen before it?",
             "zero_grad, forward, backward, clip, step; the loss to return is the one you have.",
@@ -159,7 +159,7 @@ EXERCISES = (
         points=2,
         difficulty=2,
         minutes=10,
-        section="Saving and loading",
+        section="The file, and what is in it",
         hints=(
             "named_modules() gives the path and the module; isinstance(module, kind) tells which "
             "are adapter layers.",
@@ -180,7 +180,7 @@ EXERCISES = (
         points=3,
         difficulty=3,
         minutes=15,
-        section="Saving and loading",
+        section="The file, and what is in it",
         hints=(
             "Two rounds: look at everything, then copy. What can be wrong with a name, or a shape?",
             "The set of names in the model must equal the set in the state; every shape must be "
