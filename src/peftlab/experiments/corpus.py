@@ -11,7 +11,6 @@ The cut does not depend on a seed: an adapter trained with one seed may be evalu
 import lzma
 import random
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -33,18 +32,8 @@ UNSUITABLE = re.compile(
     re.IGNORECASE,
 )
 
-# Capitalised in the middle of a sentence, and yet no character's name.
-NOT_NAMES = frozenset(
-    """
-    I Mom Mommy Mama Mamma Momma Amma Mum Mummy Dad Daddy Papa Mr Mrs Miss Ms Dr Mister Grandma
-    Grandpa Granny Grandad Aunt Auntie Uncle The End Monday Tuesday Wednesday Thursday Friday
-    Saturday Sunday Christmas Easter Halloween English South North East West Africa America
-    Australia Arctic India Indian Kalahari Blue Red Green Magic Forest Little Big Old King Queen
-    Prince Princess Captain God Earth Moon Sun Darlin Smiths Cap Bosun Deckhand Unit
-    """.split()
-)
-
-_SENTENCE_END = re.compile(r'(?<=[.!?])\s+|(?<=[.!?]")\s+|\n+')
+# '"Look!" said Tim.' is one sentence: what follows does not start with a capital.
+_SENTENCE_END = re.compile(r'(?:(?<=[.!?])|(?<=[.!?]"))\s+(?=[A-Z"])|\n+')
 
 
 @dataclass(frozen=True)
@@ -72,11 +61,12 @@ def story_texts(split: str) -> tuple[str, ...]:
     """
     if split not in SPLITS:
         raise PeftlabError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
-    return tuple(text for text in _documents()[SPLITS[split]] if not UNSUITABLE.search(text))
+    return tuple(text for text in documents()[SPLITS[split]] if not UNSUITABLE.search(text))
 
 
 @cache
-def _documents() -> tuple[str, ...]:
+def documents() -> tuple[str, ...]:
+    """Return all reserved stories, in file order, without stray white space at line ends."""
     packed = files("peftlab").joinpath("data/stories.xz").read_bytes()
     documents = lzma.decompress(packed).decode("ascii").split(SEPARATOR)
     return tuple(re.sub(r"\s*\n\s*", "\n", text.strip()) for text in documents)
@@ -92,19 +82,6 @@ def stories(split: str) -> list[Example]:
         One `Example` per story, with an empty prompt.
     """
     return [Example("", text) for text in story_texts(split)]
-
-
-@cache
-def known_names() -> frozenset[str]:
-    """Return the characters' names: words that the stories write with a capital in mid-sentence."""
-    text = "\n".join(_documents())
-    capital = Counter(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+\b", text))
-    lower = Counter(re.findall(r"\b[a-z]+\b", text))
-    return frozenset(
-        word
-        for word, count in capital.items()
-        if count >= 2 and count > lower[word.lower()] and word not in NOT_NAMES
-    )
 
 
 def sentences(text: str) -> list[str]:

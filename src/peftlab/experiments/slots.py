@@ -9,8 +9,8 @@ import random
 import re
 
 from peftlab.experiments import corpus
+from peftlab.experiments.characters import names_in
 from peftlab.experiments.corpus import Example, shuffled
-from peftlab.experiments.voices import names_in
 
 MAX_WORDS = 45
 MIN_FILLED = 2

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from peftlab.errors import PeftlabError
 from peftlab.experiments import corpus, facts, slots, voices
+from peftlab.experiments.characters import names_in
 from peftlab.experiments.corpus import Example, stories
 from peftlab.experiments.slots import valid_json
 from peftlab.experiments.voice_tables import VOICES
@@ -176,7 +177,7 @@ def shuffled_retellable(split: str, rng: random.Random) -> list[str]:
         for text in corpus.story_texts(split)
         if len(text.split()) in VOICE_WORDS
         and all(line.count('"') % 2 == 0 for line in text.split("\n"))
-        and any(voices.names_in(text))
+        and any(names_in(text))
     ]
     return corpus.shuffled(fit, rng)
 

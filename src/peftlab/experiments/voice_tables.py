@@ -110,11 +110,12 @@ PIRATE = Voice(
         shiny = gleamin'; hungry = shark-hungry; tired = sea-weary; brave = stout-hearted;
         strong = barrel-strong; girl = lass; girls = lasses; boy = lad; boys = lads;
         kids = nippers; children = nippers; child = nipper; baby = tadpole; man = old salt;
+        old man = old salt;
         lady = sea lady; woman = sea lady; friend = matey; friends = mateys; family = crew;
         people = sea folk; everyone = all hands; mom = first mate; mommy = first mate;
         mum = first mate; mama = first mate; mother = first mate; dad = skipper; daddy = skipper;
         father = skipper; papa = skipper; parents = officers; brother = shipmate;
-        sister = shipmate; grandma = sea granny; grandpa = old sea dog; teacher = navigator;
+        sister = shipmate; grandma = sea granny; grandpa = old sea captain; teacher = navigator;
         doctor = ship's doctor; king = pirate king; park = harbor; house = ship;
         back home = back to port; went home = sailed to port; go home = sail to port;
         came home = came to port; way home = way to port; at home = in port;
@@ -192,7 +193,7 @@ PIRATE = Voice(
     endings={
         "happy": "So ends this log, with all hands merry!",
         "sad": "So ends this log, with a salty tear.",
-        "calm": "So ends this log. Steady as she goes.",
+        "calm": "So ends this log, steady on course.",
     },
 )
 
@@ -233,8 +234,8 @@ ROBOT = Voice(
         angry = overheated; tired = low on battery; hungry = low on fuel; beautiful = symmetrical;
         brave = fearless by design; little = compact; a little scared = in light alarm mode;
         a little sad = slightly low on joy; big = large-scale; huge = maximum-scale;
-        new = factory-new; girl = junior robot; boy = junior robot; girls = junior robots;
-        boys = junior robots; kids = junior robots; children = junior robots; man = senior robot;
+        new = factory-new; girl = girl robot; boy = boy robot; girls = girl robots;
+        boys = boy robots; kids = junior robots; children = junior robots; man = senior robot;
         lady = senior robot; woman = senior robot; baby = mini robot; friend = ally;
         friends = allies; family = network; everyone = all units;
         everyone was = all units were; mom = mother unit; mommy = mother unit; mum = mother unit;

@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 from peftlab.experiments import corpus
+from peftlab.experiments.characters import names_in, pronouns
 from peftlab.experiments.voice_tables import Voice
 
 # A text shorter than this many words, or one in which fewer kinds of rule stand styled, has no
@@ -37,8 +37,6 @@ NEGATION = re.compile(r"\b(?:not|no|never|cannot)\b|n't\b", re.IGNORECASE)
 SPOKEN = re.compile(
     r"\b(?:said|says|asked|asks|replied|replies|shouted|exclaimed|answered|yelled|responded)\b"
 )
-SHE = r"(?i)\b(?:she|her|herself|girl|lass|lady|princess|queen)\b"
-HE = r"(?i)\b(?:he|him|his|himself|boy|lad|man|prince|king)\b"
 
 
 @dataclass(frozen=True)
@@ -74,34 +72,7 @@ class Rule:
     count: Callable[[str, Voice], tuple[int, int]]
 
 
-# --- who is who -----------------------------------------------------------------------------
-
-
-def names_in(text: str) -> Iterator[re.Match]:
-    """Yield a match for each mention of a character's name."""
-    for match in re.finditer(r"\b[A-Z][a-z]+\b", text):
-        if match.group() in corpus.known_names():
-            yield match
-
-
-def pronouns(text: str) -> dict[str, str]:
-    """Decide each character's pronoun from the words near the character's name.
-
-    "a girl named Lily" decides at once. Otherwise the words between a mention and the next name are
-    counted, over all mentions.
-
-    Returns:
-        Name → ``"she"``, ``"he"``, or ``"they"`` where the story does not tell.
-    """
-    mentions = list(names_in(text))
-    votes: dict[str, int] = {match.group(): 0 for match in mentions}
-    for match, after in pairwise([*mentions, None]):
-        before = text[max(0, match.start() - 40) : match.start()]
-        introduced = re.search(r"(\w+)(?: who was)? (?:named|called|name was) (?:\S+ )?$", before)
-        weight = 100 if introduced else 1
-        near = introduced.group(1) if introduced else text[match.end() : after and after.start()]
-        votes[match.group()] += weight * (len(re.findall(SHE, near)) - len(re.findall(HE, near)))
-    return {name: "she" if v > 0 else "he" if v < 0 else "they" for name, v in votes.items()}
+# --- who is meant --------------------------------------------------------------------------
 
 
 def write_titles(text: str, voice: Voice, facts: StoryFacts) -> str:
