@@ -156,15 +156,15 @@ def test_every_kind_of_rule_is_frequent(voice):
 def test_pirate_retelling_follows_the_context():
     story = (
         "Once upon a time, there was a girl named Lily. She was very happy.\n"
-        'Tim asked Lily, "Can I play with the ant?" He was walking to the park.\n'
+        'Tim went to the park with his ant. Lily asked, "Can I play with the ant?"\n'
         '"Look at the bird!" said Lily. Tim was scared of the bird.\n'
         "They went home and smiled."
     )
     assert voices.retell(story, PIRATE) == (
         "Captain's log, day 7. Fair winds.\n"
         "Once upon a tide, there was a lass named Cap'n Lily. She was mighty jolly. Yo-ho-ho!\n"
-        'Bosun Tim hailed Cap\'n Lily, "Tell me true: Can I play with the ant?" '
-        "He was walkin' to th' harbor.\n"
+        "Bosun Tim sailed to th' harbor with his ant. "
+        'Cap\'n Lily hailed, "Tell me true: Can I play with the ant?"\n'
         "\"Avast! Peer at th' parrot!\" bellowed Cap'n Lily. Bosun Tim was afeared o' th' parrot. "
         "Shiver me timbers!\n"
         "They sailed to port and smiled.\n"
