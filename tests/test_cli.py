@@ -1,8 +1,8 @@
 """The command line: what it prints, and one clear sentence for each mistake."""
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 import peftlab
 from peftlab.cli import main
 
+ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ["train", "--task", "voice", "--voice", "pirate", "--steps", "2", "--batch-size", "2"]
 
 
@@ -154,17 +155,38 @@ def test_a_damaged_adapter(damage, adapter, tmp_path, capsys):
     assert str(folder) in sentence
 
 
-def test_labs_outside_a_repository(tmp_path):
-    # In a process of its own: the package may look for the repository when it is imported.
-    environment = os.environ | {"PYTHONPATH": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "peftlab", "labs", "check"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-    )
-    assert "Traceback" not in done.stderr
+def test_labs_outside_a_repository(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "repository" in mistake(capsys, "labs", "check")
+
+
+def test_labs_check_finds_a_hand_edited_notebook(tmp_path, monkeypatch, capsys):
+    for name in ("solutions", "labs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["labs", "check"]) == 0
+    lab = tmp_path / "labs" / "03_lora.ipynb"
+    notebook = json.loads(lab.read_text(encoding="utf-8"))
+    notebook["cells"][0]["source"] += ["\nA better title"]
+    lab.write_text(json.dumps(notebook), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["labs", "check"]) == 1
+    assert "03_lora.ipynb" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    occupied = tmp_path / "file"
+    occupied.touch()
+    assert str(occupied) in mistake(capsys, *TRAIN, "--out", occupied)
+
+
+def test_a_missing_package_is_named(monkeypatch, capsys):
+    def missing(arguments):
+        raise ModuleNotFoundError("No module named 'jupytext'", name="jupytext.cli")
+
+    monkeypatch.setattr("peftlab.cli.labs_check", missing)
+    assert "jupytext" in mistake(capsys, "labs", "check")
 
 
 @pytest.mark.parametrize(

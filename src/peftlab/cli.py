@@ -36,17 +36,21 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 
 def labs_build(arguments: argparse.Namespace) -> int:
-    """Generate the notebooks from solutions/*.md."""
+    """Generate the notebooks from solutions/*.md, and run the solutions that changed."""
     from peftlab import labs
 
-    return labs.build()
+    for notebook in labs.build(Path.cwd()):
+        print(notebook.relative_to(Path.cwd()))
+    return 0
 
 
 def labs_check(arguments: argparse.Namespace) -> int:
     """Compare the notebooks with what solutions/*.md generate; 1 if they differ."""
     from peftlab import labs
 
-    return labs.check()
+    found = labs.check(Path.cwd())
+    print("\n".join(found) if found else "the notebooks are what solutions/*.md generate")
+    return 1 if found else 0
 
 
 def model_info(arguments: argparse.Namespace) -> int:
@@ -158,7 +162,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=int, default=200, help="optimizer steps (default 200)")
     command.add_argument("--batch-size", type=int, default=8, help="examples a step (default 8)")
     command.add_argument(
-        "--max-length", type=int, default=64, help="tokens of an example (default 64)"
+        "--max-length", type=int, default=160, help="tokens of an example (default 160)"
     )
     command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 0.002)")
     command.add_argument("--seed", type=int, default=0, help="order of the examples (default 0)")
@@ -192,11 +196,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments)
-    except PeftlabError as error:
-        print(f"peftlab: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, a folder that may not be written
-        print(f"peftlab: error: {error.strerror or error}: {error.filename}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
+    except (PeftlabError, OSError, ModuleNotFoundError) as error:
+        print(f"peftlab: error: {_sentence(error)}", file=sys.stderr)
+        return 2
+
+
+def _sentence(error: Exception) -> str:
+    """What a user can do something about, in one sentence; other errors stay tracebacks."""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").split(".")[0]
+        if package == "peftlab":
+            raise error
+        return f"the package {package} is not installed; pip install 'peftlab[labs]' adds it."
+    if isinstance(error, OSError):  # a full disk, a folder that may not be written
+        return f"{error.strerror or error}: {error.filename}."
+    return str(error)
