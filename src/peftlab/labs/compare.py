@@ -1,0 +1,71 @@
+"""Find what differs between the notebooks on disk and what their sources give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peftlab.labs.files import read, shown, text
+from peftlab.labs.generate import ANSWER, BEGIN
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+# Lines of an answer that may well stand in other cells too.
+_COMMON_LINE = re.compile(r"\W*|(try|else|finally|pass|yield|return|break|continue)\W*")
+
+
+def differences(
+    path: Path, expected: NotebookNode, root: Path, *, outputs: bool = False
+) -> Iterator[str]:
+    """How a notebook differs from what was generated; ``outputs`` says that it has some."""
+    name = shown(path, root)
+    stored = read(path)
+    if stored is None:
+        yield f"{name}: is missing or not a valid notebook; run `peftlab labs build`"
+        return
+    if len(stored.cells) != len(expected.cells):
+        yield f"{name}: has {len(stored.cells)} cells, its source gives {len(expected.cells)}"
+    found = False
+    for number, (cell, wanted) in enumerate(zip(stored.cells, expected.cells, strict=False), 1):
+        for part in ("cell_type", "id", "source", "metadata"):
+            if cell.get(part) != wanted.get(part):
+                found = True
+                yield f"{name}, cell {number}: {part} differs from the source's"
+        if cell.cell_type == "code" and outputs and cell.execution_count is None:
+            found = True
+            yield f"{name}, cell {number}: was not executed; run `peftlab labs build`"
+    if not found and not outputs and path.read_text(encoding="utf-8") != text(expected):
+        yield f"{name}: metadata, outputs or formatting differ from what the source gives"
+    elif not found and stored.metadata != expected.metadata:
+        yield f"{name}: the notebook's metadata differ from what the source gives"
+
+
+def leaks(path: Path, source: Path, root: Path) -> Iterator[str]:
+    """Lines of an answer that stand in a student's notebook, wherever they come from."""
+    markdown = source.read_text(encoding="utf-8")
+    answers = {
+        stripped
+        for _, block in ANSWER.findall(markdown)
+        for line in block.splitlines()
+        if not _COMMON_LINE.fullmatch(stripped := line.strip())
+    }
+    stored = read(path)
+    for number, cell in enumerate(stored.cells if stored else (), 1):
+        texts = [cell.source, *(text for out in cell.get("outputs", ()) for text in _texts(out))]
+        for line in "\n".join(texts).splitlines():
+            if line.strip() in answers or BEGIN in line:
+                name = shown(path, root)
+                yield f"{name}, cell {number}: shows a line of an answer: {line.strip()}"
+
+
+def _texts(output: NotebookNode) -> list[str]:
+    """What an output shows as text."""
+    values = [
+        output.get("text", ""),
+        *output.get("traceback", ()),
+        *output.get("data", {}).values(),
+    ]
+    return [value for value in values if isinstance(value, str)]
