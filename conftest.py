@@ -6,4 +6,9 @@ environment.
 
 import os
 
-os.environ |= {"PEFTLAB_PROGRESS": "off", "TQDM_DISABLE": "1"}
+# The same as peftlab.labs.execute.ENVIRONMENT, without importing it for every test.
+os.environ |= {
+    "PEFTLAB_PROGRESS": "off",
+    "TQDM_DISABLE": "1",
+    "PYTHONWARNINGS": "ignore:IProgress not found",
+}

@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 from peftlab import labs
 from peftlab.errors import PeftlabError
 from peftlab.exercises import LESSONS, find
+from peftlab.exercises.feedback import assess
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDENT, SOLUTION = "labs/99_small.ipynb", "solutions/99_small.ipynb"
@@ -276,6 +277,20 @@ def test_a_lab_asks_every_exercise_of_its_lesson_in_order(name):
         exercise.slug for exercise in LESSONS[name].exercises
     ]
     assert sum(meta.get("points", 0) for meta in graded) == LESSONS[name].points
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_answer_cell_is_right_and_every_stub_is_not_attempted(name):
+    notebooks = labs.generate(ROOT / "solutions" / f"{name}.md", ROOT)
+    for notebook, status in zip(notebooks, ("not attempted", "correct"), strict=True):
+        space = {}
+        for cell in notebook.cells:
+            imports = cell.source.startswith("import contextlib")
+            if imports or cell.metadata.get("nbgrader", {}).get("solution"):
+                exec(cell.source, space)
+            if cell.metadata.get("nbgrader", {}).get("grade"):
+                exercise, answer = re.fullmatch(r'check\("(.+)", (\w+)\)', cell.source).groups()
+                assert assess(find(exercise), space[answer], 0).status == status, exercise
 
 
 @pytest.mark.parametrize("name", LESSONS)

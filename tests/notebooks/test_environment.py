@@ -46,11 +46,9 @@ def test_unattended_runs_have_the_environment_of_the_build():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "solutions").glob("*.ipynb")), ids=str)
-def test_stored_outputs_that_are_compared_are_stable(path):
-    """No compared output holds a path, an address or a folder of this machine."""
+def test_stored_outputs_show_nothing_of_the_machine_they_were_made_on(path):
     for cell in nbformat.read(path, as_version=4).cells:
-        if "nbval-ignore-output" in cell.metadata.get("tags", []):
-            continue
         for output in cell.get("outputs", ()):
+            assert output.get("name") != "stderr", output.text
             text = str(output.get("text", "")) + str(output.get("data", ""))
-            assert not re.search(r"0x[0-9a-f]{6,}|/tmp/|/home/|site-packages|Warning", text), text
+            assert not re.search(r"0x[0-9a-f]{6,}|/tmp/|/home/|site-packages", text), text

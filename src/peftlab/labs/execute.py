@@ -17,8 +17,13 @@ from peftlab.labs.generate import METADATA
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-# For kernels that run a lab unattended: no file beside the notebook, no progress bars in outputs.
-ENVIRONMENT = {"PEFTLAB_PROGRESS": "off", "TQDM_DISABLE": "1"}
+# For kernels that run a lab unattended: no file beside the notebook, no progress bars in outputs,
+# and no advice to install ipywidgets for such bars.
+ENVIRONMENT = {
+    "PEFTLAB_PROGRESS": "off",
+    "TQDM_DISABLE": "1",
+    "PYTHONWARNINGS": "ignore:IProgress not found",
+}
 # What a solution's outputs depend on besides its own code, and where it is noted with which of
 # them each solution ran last.
 INPUTS = ("src", "requirements.txt")

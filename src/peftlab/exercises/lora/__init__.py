@@ -167,7 +167,7 @@ EXERCISES = (
             "goes on?",
             "getattr(layer, part).detach().clone() for part in ('A', 'B').",
         ),
-        meaning="the file of an adapter is hundreds of times smaller than its model's.",
+        meaning="the file grows with the rank and not with the size of the model's matrices.",
         cases=cases.adapted,
         probe=probes.save,
         solution=checkpoint.save,
