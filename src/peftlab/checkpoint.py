@@ -25,20 +25,11 @@ from peftlab.methods.lora import LoRAConfig
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
-# PEFT writes each tensor as base_model.model.<layer>.<its own parameter name>.
+# PEFT writes each tensor as base_model.model.<module>.<its own parameter name>.
 PREFIX = "base_model.model."
-PEFT_NAMES = {"A": "lora_A.weight", "B": "lora_B.weight"}
 
-# Options of PEFT's LoraConfig that change what is computed, with the value that means "off".
-UNSUPPORTED = {
-    "use_dora": False,
-    "use_rslora": False,
-    "bias": "none",
-    "modules_to_save": None,
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "trainable_token_indices": None,
-}
+# The methods whose files can be read, by PEFT's name for them.
+METHODS: dict[str, type] = {LoRAConfig.PEFT_TYPE: LoRAConfig}
 
 
 # --- save and load -------------------------------------------------------------------------------
@@ -60,29 +51,22 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
     """
     if name is None and len(inject.adapters(model)) > 1:
         raise PeftlabError(f"say which adapter to save: {', '.join(inject.adapters(model))}.")
-    layers = inject.select(model, name)
+    layers = dict(inject.select(model, name))
+    method = next(iter(layers.values())).method
     tensors = {
-        f"{PREFIX}{path}.{PEFT_NAMES[key]}": parameter.detach().cpu().contiguous()
-        for path, layer in layers
-        for key, parameter in layer.adapter_parameters().items()
+        key: parameter.detach().cpu().contiguous() for key, parameter in _file_names(layers).items()
     }
-    config: LoRAConfig = layers[0][1].config
-    description = {
-        "peft_type": "LORA",
+    fields = {
+        "peft_type": method.PEFT_TYPE,
         "task_type": "CAUSAL_LM" if hasattr(model, "lm_head") else None,
         "base_model_name_or_path": getattr(model, "name_or_path", "") or None,
-        "r": config.rank,
-        "lora_alpha": config.alpha,
-        "lora_dropout": config.dropout,
-        "target_modules": list(inject.compact_targets(model, [path for path, _ in layers])),
-        "fan_in_fan_out": any(inject.is_conv1d(layer.innermost) for _, layer in layers),
-        "bias": "none",
         "inference_mode": True,
+        **method.peft_fields(model, layers),
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
@@ -108,103 +92,111 @@ def load(
             not fit this model.
     """
     folder = Path(folder)
-    config = _read_config(folder / CONFIG_FILE)
+    fields = _read_fields(folder / CONFIG_FILE)
     tensors = _read_tensors(folder / WEIGHTS_FILE)
-    _check_fit(model, tensors, config, folder)
-
-    config = LoRAConfig(
-        rank=config.rank,
-        alpha=config.alpha,
-        dropout=config.dropout,
-        targets=inject.compact_targets(model, list(tensors)),
-    )
-    inject.apply(model, config, name=name)
+    method = _method(fields, tensors, model, folder)
+    wrappers = inject.build(model, method, name)
+    parameters = _file_names(wrappers)
+    _check_fit(parameters, tensors, folder)
     with torch.no_grad():
-        for path, layer in inject.adapter_layers(model, name):
-            for key, parameter in layer.adapter_parameters().items():
-                parameter.copy_(tensors[path][key])
-                parameter.requires_grad_(trainable)
+        for key, parameter in parameters.items():
+            parameter.copy_(tensors[key])
+            parameter.requires_grad_(trainable)
+    model.requires_grad_(False)
+    inject.attach(model, wrappers)
     return model
 
 
-def _read_config(file: Path) -> LoRAConfig:
-    """The configuration in ``adapter_config.json``; an option we cannot honour is an error."""
+def _file_names(layers: dict[str, AdapterLayer]) -> dict[str, nn.Parameter]:
+    """An adapter's parameters by their names in a file."""
+    return {
+        f"{PREFIX}{path}.{layer.method.PEFT_NAMES[key]}": parameter
+        for path, layer in layers.items()
+        for key, parameter in layer.adapter_parameters().items()
+    }
+
+
+def _read_fields(file: Path) -> dict[str, Any]:
+    """What ``adapter_config.json`` says."""
     try:
-        fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        peft_type = fields["peft_type"]
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(fields.get("peft_type"), str):
+            raise ValueError("it does not name a peft_type")
     except FileNotFoundError:
         raise PeftlabError(
             f"{file.parent} is not an adapter: it has no {file.name}; give the folder that "
             "peftlab.save or PEFT's save_pretrained wrote."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
+        raise PeftlabError(f"{file} is damaged ({error}); save the adapter again.") from None
+    return fields
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    """What ``adapter_model.safetensors`` holds."""
+    try:
+        tensors = load_file(file)
+    except FileNotFoundError:
+        raise PeftlabError(f"{file} is missing; save the adapter again.") from None
+    except (OSError, SafetensorError) as error:
+        raise PeftlabError(f"{file} is damaged ({error}); save the adapter again.") from None
+    if not tensors:
+        raise PeftlabError(f"{file} holds no tensors; save the adapter again.")
+    return tensors
+
+
+def _method(
+    fields: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, folder: Path
+) -> inject.Method:
+    """The method that a file describes, with settings that we can honour."""
+    file = folder / CONFIG_FILE
+    method = METHODS.get(fields["peft_type"])
+    if method is None:
         raise PeftlabError(
-            f"{file} is damaged ({type(error).__name__}: {error}); save the adapter again."
-        ) from None
-    if peft_type != "LORA":
-        raise PeftlabError(f"{file} describes a {peft_type} adapter; peftlab loads LORA so far.")
-    for option, off in UNSUPPORTED.items():
+            f"{file} describes a {fields['peft_type']} adapter; peftlab reads {', '.join(METHODS)}."
+        )
+    for option, off in method.PEFT_OFF.items():
         if fields.get(option, off) not in (off, None):
             raise PeftlabError(
                 f"{file} sets {option}={fields[option]!r}, which peftlab does not support; "
                 "load it with Hugging Face PEFT instead."
             )
-    try:
-        return LoRAConfig(
-            rank=fields["r"], alpha=fields["lora_alpha"], dropout=fields.get("lora_dropout", 0.0)
-        )
-    except (KeyError, TypeError) as error:
-        raise PeftlabError(
-            f"{file} lacks a usable value: {error}; save the adapter again."
-        ) from None
-
-
-def _read_tensors(file: Path) -> dict[str, dict[str, Tensor]]:
-    """Tensors of ``adapter_model.safetensors`` by layer and by our parameter name."""
-    try:
-        flat = load_file(file)
-    except FileNotFoundError:
-        raise PeftlabError(f"{file} is missing; save the adapter again.") from None
-    except (OSError, SafetensorError) as error:
-        raise PeftlabError(f"{file} is damaged ({error}); save the adapter again.") from None
-    by_layer: dict[str, dict[str, Tensor]] = {}
-    for full_name, tensor in flat.items():
-        for ours, theirs in PEFT_NAMES.items():
-            if full_name.startswith(PREFIX) and full_name.endswith("." + theirs):
-                path = full_name.removeprefix(PREFIX).removesuffix("." + theirs)
-                by_layer.setdefault(path, {})[ours] = tensor
-                break
-        else:
+    known = {path for path, _ in inject.named_layers(model)}
+    paths = []
+    for key in tensors:
+        name = next((n for n in method.PEFT_NAMES.values() if key.endswith("." + n)), None)
+        if name is None or not key.startswith(PREFIX):
             raise PeftlabError(
-                f"{file} holds {full_name!r}, which is not the A or B of a LoRA layer; "
+                f"{folder} holds {key!r}, which is no {fields['peft_type']} parameter; "
                 "load it with Hugging Face PEFT instead."
             )
-    if not by_layer:
-        raise PeftlabError(f"{file} holds no tensors; save the adapter again.")
-    return by_layer
-
-
-def _check_fit(
-    model: nn.Module, tensors: dict[str, dict[str, Tensor]], config: LoRAConfig, folder: Path
-) -> None:
-    """Every tensor has a layer in the model, and every shape is right."""
-    layers = dict(inject.named_layers(model))
-    for path, parts in tensors.items():
-        layer = layers.get(path)
-        if layer is None or not inject.is_linear(inject.innermost(layer)):
+        path = key.removeprefix(PREFIX).removesuffix("." + name)
+        if path not in known:
             raise PeftlabError(
                 f"{folder} adapts the layer {path!r}, which {type(model).__name__} does not have; "
                 "load it into the base model it was trained on."
             )
-        d_in, d_out = inject.linear_features(inject.innermost(layer))
-        for key, shape in {"A": (config.rank, d_in), "B": (d_out, config.rank)}.items():
-            if key not in parts:
-                raise PeftlabError(f"{folder} has no {key} for {path!r}; save the adapter again.")
-            if tuple(parts[key].shape) != shape:
-                raise PeftlabError(
-                    f"{folder}: {key} of {path!r} has shape {tuple(parts[key].shape)}, the model "
-                    f"needs {shape}; load it into the base model it was trained on."
-                )
+        if path not in paths:
+            paths.append(path)
+    try:
+        return method.from_peft(fields, model, paths)
+    except (KeyError, TypeError) as error:
+        raise PeftlabError(f"{file} lacks a usable value ({error}); save it again.") from None
+
+
+def _check_fit(
+    parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor], folder: Path
+) -> None:
+    """The file holds a tensor for every parameter, with its shape, and no other."""
+    for key in parameters.keys() ^ tensors.keys():
+        where = "the file lacks" if key in parameters else "the adapter does not have"
+        raise PeftlabError(f"{folder}: {where} {key!r}; save the adapter again.")
+    for key, parameter in parameters.items():
+        if tensors[key].shape != parameter.shape:
+            raise PeftlabError(
+                f"{folder}: {key!r} has shape {tuple(tensors[key].shape)}, the model needs "
+                f"{tuple(parameter.shape)}; load it into the base model it was trained on."
+            )
 
 
 # --- merge ---------------------------------------------------------------------------------------

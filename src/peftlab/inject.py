@@ -1,6 +1,6 @@
 """Put adapters into a model: match target layers, wrap them, freeze the rest, switch on and off.
 
-An adapter never edits the layer it adapts. It wraps it: the wrapper keeps the layer as ``base``,
+An adapter never edits the module it adapts. It wraps it: the wrapper keeps the module as ``base``,
 calls it, and adds its own contribution. The base weight object stays the same tensor on the same
 device, so tied weights, quantized weights and optimizers that hold it go on working.
 
@@ -14,7 +14,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,30 +25,53 @@ ALL_LINEAR = "all-linear"
 
 
 class AdapterLayer(nn.Module):
-    """One layer of the model together with what one adapter adds to it.
+    """One module of the model together with what one adapter adds to it.
 
     A method subclasses this, creates its parameters in ``__init__``, names them in
     ``PARAMETERS``, and writes ``forward``. Freezing, counting and saving ask the layer which
     parameters are the adapter's; nothing is found by searching for "lora" in a name.
 
+    An attribute that the wrapper does not have is looked up in the model's own module, because
+    models look at the layers they call: T5 at ``wo.weight.dtype``, for example.
+
     Attributes:
-        base: the wrapped layer; another ``AdapterLayer`` when adapters are stacked.
+        base: the wrapped module; another ``AdapterLayer`` when adapters are stacked.
+        method: the configuration of the method, such as a ``LoRAConfig``.
         adapter: the name of the adapter this layer belongs to.
-        config: the method's configuration.
         enabled: whether ``forward`` adds the contribution.
         merged: whether the contribution is in the base weight already (see ``checkpoint.merge``).
     """
 
     PARAMETERS: tuple[str, ...] = ()
 
-    def __init__(self, base: nn.Module, config: MethodConfig, adapter: str) -> None:
+    def __init__(self, base: nn.Module, method: Method, adapter: str) -> None:
         super().__init__()
         self.base = base
-        self.config = config
+        self.method = method
         self.adapter = adapter
         self.enabled = True
         self.merged = False
         self.train(base.training)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(innermost(super().__getattr__("base")), name)
+
+    @property
+    def active(self) -> bool:
+        """Whether ``forward`` has anything to add: enabled, and not in the weights already."""
+        return self.enabled and not self.merged
+
+    @property
+    def innermost(self) -> nn.Module:
+        """The model's own module, below all the wrappers."""
+        return innermost(self)
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """The adapter's own parameters by name, without those of the module it wraps."""
+        return {name: self.get_parameter(name) for name in self.PARAMETERS}
 
     def merged_weight(self, weight: Tensor) -> Tensor:
         """The base weight with this adapter in it: same shape, layout and dtype as ``weight``.
@@ -58,39 +81,17 @@ class AdapterLayer(nn.Module):
         """
         raise PeftlabError(f"{type(self).__name__} cannot be merged into the base weight.")
 
-    def adapter_parameters(self) -> dict[str, nn.Parameter]:
-        """The adapter's own parameters by name, without those of the layer it wraps."""
-        return {name: getattr(self, name) for name in self.PARAMETERS}
 
-    @property
-    def innermost(self) -> nn.Module:
-        """The model's own layer, below all the wrappers."""
-        return innermost(self)
+class Method(Protocol):
+    """What a method's configuration has to offer: which modules it wraps, and with what."""
 
-    # Models look at these on the layers they call: T5 at `wo.weight.dtype`, for example.
-    @property
-    def weight(self) -> Tensor:
-        return self.innermost.weight
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """A new wrapper for each module to adapt, by the module's name; the model is not changed.
 
-    @property
-    def bias(self) -> Tensor | None:
-        return self.innermost.bias
-
-    @property
-    def in_features(self) -> int:
-        return linear_features(self.innermost)[0]
-
-    @property
-    def out_features(self) -> int:
-        return linear_features(self.innermost)[1]
-
-
-class MethodConfig(Protocol):
-    """What ``apply`` needs of a method: which layers, and how one of them is wrapped."""
-
-    targets: str | tuple[str, ...]
-
-    def wrap(self, base: nn.Module, adapter: str) -> AdapterLayer: ...
+        Raises:
+            PeftlabError: the method does not fit the model.
+        """
+        ...
 
 
 # --- the layers of a model -----------------------------------------------------------------------
@@ -128,8 +129,9 @@ def innermost(layer: nn.Module) -> nn.Module:
 def named_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Every module under the name it had before any adapter was applied.
 
-    Like ``list(model.named_modules())``, but it does not look inside a wrapper, so that names
-    stay those of the plain model: ``layers.0.q_proj``, never ``layers.0.q_proj.base``.
+    Like ``list(model.named_modules())``, but it passes through wrappers without naming them, so
+    that names stay those of the plain model: ``layers.0.q_proj``, not ``layers.0.q_proj.base``. A
+    wrapped module stands in the list as its outermost wrapper.
 
     The result is a list, a snapshot: replacing modules while iterating over a generator would
     visit the new wrappers too, and wrap their insides for ever.
@@ -142,9 +144,8 @@ def named_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
             return
         seen.add(id(module))
         found.append((path, module))
-        if not isinstance(module, AdapterLayer):
-            for name, child in module.named_children():
-                visit(f"{path}.{name}" if path else name, child)
+        for name, child in innermost(module).named_children():
+            visit(f"{path}.{name}" if path else name, child)
 
     visit("", model)
     return found
@@ -204,6 +205,12 @@ def match_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
     return [path for path in linear if any(matches(path, pattern) for pattern in patterns)]
 
 
+def linear_targets(model: nn.Module, targets: str | Sequence[str]) -> dict[str, nn.Module]:
+    """The linear layers that ``targets`` means, by name; see ``match_targets``."""
+    layers = dict(named_layers(model))
+    return {path: layers[path] for path in match_targets(model, targets)}
+
+
 def _output_head(model: nn.Module) -> nn.Module | None:
     """The layer that turns hidden states into logits; its weight is often the embedding's."""
     get = getattr(model, "get_output_embeddings", None)
@@ -223,16 +230,16 @@ def compact_targets(model: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
 # --- adapters ------------------------------------------------------------------------------------
 
 
-def apply(model: nn.Module, config: MethodConfig, *, name: str = "default") -> nn.Module:
+def apply(model: nn.Module, method: Method, *, name: str = "default") -> nn.Module:
     """Add an adapter to the model, in place, and make its parameters the only ones that train.
 
     Every other parameter is frozen, those of adapters applied earlier included (``switch`` makes
-    one of them train again). All wrappers are built before the first layer is replaced, so a call
-    that fails leaves the model as it was.
+    one of them train again). All wrappers are built before the first module is replaced, so a
+    call that fails leaves the model as it was.
 
     Args:
         model: the model to adapt; it is changed in place.
-        config: a method's configuration, for example ``LoRAConfig(rank=8)``.
+        method: the configuration of a method, for example ``LoRAConfig(rank=8)``.
         name: what to call this adapter.
 
     Returns:
@@ -241,28 +248,41 @@ def apply(model: nn.Module, config: MethodConfig, *, name: str = "default") -> n
     Raises:
         PeftlabError: the name is taken, or a target matches no layer.
     """
-    if name in adapters(model):
-        raise PeftlabError(
-            f"the model already has an adapter named {name!r}; remove it or choose another name."
-        )
-    layers = dict(named_layers(model))
-    wrappers = {
-        id(layers[path]): config.wrap(layers[path], name)
-        for path in match_targets(model, config.targets)
-    }
+    wrappers = build(model, method, name)
     model.requires_grad_(False)
-    for parent in [module for _, module in named_layers(model)]:
-        for child_name, child in list(parent._modules.items()):
-            if id(child) in wrappers:
-                setattr(parent, child_name, wrappers[id(child)])
+    attach(model, wrappers)
     for wrapper in wrappers.values():
         for parameter in wrapper.adapter_parameters().values():
             parameter.requires_grad_(True)
     return model
 
 
+def build(model: nn.Module, method: Method, name: str) -> dict[str, AdapterLayer]:
+    """The wrappers of a new adapter, by the name of the module each wraps; changes nothing.
+
+    Raises:
+        PeftlabError: the name is taken, or the method does not fit the model.
+    """
+    if name in adapters(model):
+        raise PeftlabError(
+            f"the model already has an adapter named {name!r}; remove it or choose another name."
+        )
+    return method.wrappers(model, name)
+
+
+def attach(model: nn.Module, wrappers: dict[str, AdapterLayer]) -> None:
+    """Put each wrapper where the module that it wraps stands, wherever it stands."""
+    replacement = {id(wrapper.base): wrapper for wrapper in wrappers.values()}
+    for _, module in named_layers(model):
+        parent = innermost(module)
+        # `_modules`, because `named_children` shows a module that has two names only once.
+        for child_name, child in list(parent._modules.items()):
+            if id(child) in replacement:
+                setattr(parent, child_name, replacement[id(child)])
+
+
 def adapter_layers(model: nn.Module, name: str | None = None) -> list[tuple[str, AdapterLayer]]:
-    """(name of the wrapped layer, wrapper) of one adapter, or of all; outer wrappers first."""
+    """(name of the wrapped module, wrapper) of one adapter, or of all; outer wrappers first."""
     found = []
     for path, module in named_layers(model):
         while isinstance(module, AdapterLayer):

@@ -1,9 +1,11 @@
 """The training loop: what it computes, what it restores, what it refuses."""
 
+import functools
 import math
 
 import pytest
 import torch
+import tqdm
 from small_models import build
 
 import peftlab
@@ -207,7 +209,10 @@ def test_bad_input_is_named(call, message):
         call()
 
 
-def test_the_progress_bar_can_be_switched_off(capfd):
+def test_the_progress_bar_can_be_switched_off(capfd, monkeypatch):
+    # The tests run with TQDM_DISABLE=1; here the bar is to be seen unless `progress` forbids it.
+    visible = functools.partial(tqdm.tqdm, disable=False)
+    monkeypatch.setattr("peftlab.experiments.train.tqdm", visible)
     train(adapted(), examples(), TrainConfig(steps=1), progress=True)
     assert "training" in capfd.readouterr().err
     train(adapted(), examples(), TrainConfig(steps=1), progress=False)

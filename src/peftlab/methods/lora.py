@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import ALL_LINEAR, AdapterLayer, adapter_dtype, is_conv1d, linear_features
+from peftlab.inject import (
+    ALL_LINEAR,
+    AdapterLayer,
+    adapter_dtype,
+    compact_targets,
+    is_conv1d,
+    linear_features,
+    linear_targets,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,20 @@ class LoRAConfig:
     targets: str | tuple[str, ...] = ALL_LINEAR
     dropout: float = 0.0
 
+    PEFT_TYPE: ClassVar[str] = "LORA"
+    # Our parameter names and those in PEFT's files.
+    PEFT_NAMES: ClassVar[dict[str, str]] = {"A": "lora_A.weight", "B": "lora_B.weight"}
+    # Options of PEFT that change what is computed, with the value that means "off".
+    PEFT_OFF: ClassVar[dict[str, Any]] = {
+        "use_dora": False,
+        "use_rslora": False,
+        "bias": "none",
+        "modules_to_save": None,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+        "trainable_token_indices": None,
+    }
+
     def __post_init__(self) -> None:
         if not isinstance(self.rank, int) or self.rank < 1:
             raise PeftlabError(f"rank must be a whole number of at least 1, not {self.rank!r}.")
@@ -50,9 +73,31 @@ class LoRAConfig:
         """alpha / r, the factor of the update (LoRA §4.1)."""
         return self.alpha / self.rank
 
-    def wrap(self, base: nn.Module, adapter: str) -> LoRALinear:
-        """The LoRA layer around one linear layer."""
-        return LoRALinear(base, self, adapter)
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """A LoRA layer for each target."""
+        layers = linear_targets(model, self.targets)
+        return {path: LoRALinear(layer, self, adapter) for path, layer in layers.items()}
+
+    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
+        """What PEFT's ``LoraConfig`` calls these settings."""
+        return {
+            "r": self.rank,
+            "lora_alpha": self.alpha,
+            "lora_dropout": self.dropout,
+            "target_modules": list(compact_targets(model, list(layers))),
+            "fan_in_fan_out": any(is_conv1d(layer.innermost) for layer in layers.values()),
+            "bias": "none",
+        }
+
+    @classmethod
+    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> LoRAConfig:
+        """The configuration that PEFT's fields describe, for the layers that a file adapts."""
+        return cls(
+            rank=fields["r"],
+            alpha=fields["lora_alpha"],
+            dropout=fields.get("lora_dropout", 0.0),
+            targets=compact_targets(model, paths),
+        )
 
 
 class LoRALinear(AdapterLayer):
@@ -72,13 +117,13 @@ class LoRALinear(AdapterLayer):
 
     PARAMETERS = ("A", "B")
 
-    def __init__(self, base: nn.Module, config: LoRAConfig, adapter: str = "default") -> None:
-        super().__init__(base, config, adapter)
+    def __init__(self, base: nn.Module, method: LoRAConfig, adapter: str = "default") -> None:
+        super().__init__(base, method, adapter)
         weight = self.weight
         d_in, d_out = linear_features(self.innermost)
         options = {"device": weight.device, "dtype": adapter_dtype(weight)}
-        self.A = nn.Parameter(torch.empty(config.rank, d_in, **options))
-        self.B = nn.Parameter(torch.empty(d_out, config.rank, **options))
+        self.A = nn.Parameter(torch.empty(method.rank, d_in, **options))
+        self.B = nn.Parameter(torch.empty(d_out, method.rank, **options))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -92,18 +137,18 @@ class LoRALinear(AdapterLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base(x)  # (..., d_out)
-        if not self.enabled or self.merged:
+        if not self.active:
             return y
-        dropped = F.dropout(x.to(self.A.dtype), self.config.dropout, self.training)
+        dropped = F.dropout(x.to(self.A.dtype), self.method.dropout, self.training)
         update = F.linear(
             F.linear(dropped, self.A), self.B
         )  # (..., d_in) → (..., r) → (..., d_out)
         # `alpha` of torch.add is the factor of its second operand: scaled without another pass.
-        return torch.add(y, update, alpha=self.config.scaling).to(y.dtype)
+        return torch.add(y, update, alpha=self.method.scaling).to(y.dtype)
 
     def delta_weight(self) -> Tensor:
         """scaling · B A in the layout of the base weight: (d_out, d_in), or its transpose."""
-        delta = self.config.scaling * (self.B @ self.A)
+        delta = self.method.scaling * (self.B @ self.A)
         return delta.T if is_conv1d(self.innermost) else delta
 
     @torch.no_grad()
