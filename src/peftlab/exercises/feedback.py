@@ -174,22 +174,19 @@ def _raised(exercise: Exercise, case: Case, error: dict[str, Any]) -> Report:
     if error["type"] == "NotImplementedError":
         return not_attempted(exercise)
     what = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
-    numbers = _numbers(case)
     if error["line"] is None:
-        return _report(
-            exercise,
-            RAISED,
-            f"{what}{numbers}",
-            "no line of your code: it takes or returns something other than the docstring says",
-            "Compare the arguments and the `return` with the docstring",
-        )
-    return _report(
-        exercise,
-        RAISED,
-        f"{what}{numbers}",
-        f"line {error['line']} of your code: {error['code']}",
-        "Print the shapes and dtypes just above that line, and run the check again",
-    )
+        cause = "no line of your code: it takes or returns something other than the docstring says"
+        if "NoneType" in error["message"]:
+            cause = "your code returned None: is the `return` missing?"
+        action = "Compare the arguments and the `return` with the docstring"
+    else:
+        cause = f"line {error['line']} of your code: {error['code']}"
+        action = "Print the shapes and dtypes just above that line, and run the check again"
+        if "cannot be multiplied" in error["message"]:
+            action = (
+                "A product needs equal inner sizes: is it the wrong way round, or a .T missing?"
+            )
+    return _report(exercise, RAISED, what + _numbers(case), cause, action)
 
 
 def not_attempted(exercise: Exercise) -> Report:

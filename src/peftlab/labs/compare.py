@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 # Lines of an answer that may well stand in other cells too.
-_COMMON_LINE = re.compile(r"\W*|(try|else|finally|pass|yield|return|break|continue)\W*")
+_COMMON_LINE = re.compile(
+    r"\W*|(try|else|finally|pass|yield|return|break|continue|with torch\.no_grad\(\))\W*"
+)
 
 
 def differences(
