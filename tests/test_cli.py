@@ -138,6 +138,11 @@ def test_a_voice_for_a_task_without_voices(capsys, tmp_path):
     assert "voice" in mistake(capsys, *command)
 
 
+@pytest.mark.parametrize("length", ["0", "-3", "many"])
+def test_a_length_that_is_no_count(length, capsys):
+    assert repr(length) in mistake(capsys, "generate", f"--max-new-tokens={length}")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "config", "missing"])
 def test_a_damaged_adapter(damage, adapter, tmp_path, capsys):
     folder = tmp_path / "damaged"

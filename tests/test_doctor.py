@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,21 @@ def test_four_bit_is_really_tried(tmp_path):
     (tmp_path / "bitsandbytes" / "functional.py").write_text(functional, encoding="utf-8")
     report = run_json(tmp_path)
     assert "the round trip through NF4 is off by 1.000" in report["four_bit"]["cpu"]["reason"]
+
+
+@pytest.mark.parametrize("damage", ["weights", "missing", "tokenizer"])
+def test_a_damaged_bundled_model_is_noticed(damage, tmp_path):
+    folder = tmp_path / "tiny"
+    shutil.copytree(doctor.TINY, folder)
+    assert doctor.bundled_model(folder)["ok"]
+    if damage == "weights":
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    elif damage == "missing":
+        (folder / "model.safetensors").unlink()
+    else:
+        (folder / "tokenizer.json").write_text("{", encoding="utf-8")
+    found = doctor.bundled_model(folder)
+    assert not found["ok"]
+    expected = {"weights": "SHA-256", "missing": "model.safetensors", "tokenizer": "damaged"}
+    assert expected[damage] in found["reason"]

@@ -25,6 +25,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"peftlab: error: {message}; see {self.prog} --help\n")
 
 
+def _count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     """Say what is installed and what of the course runs here; 1 if a lesson does not."""
     from peftlab import doctor
@@ -94,8 +101,8 @@ def train(arguments: argparse.Namespace) -> int:
     validation = tasks.encode(task.validation, tokenizer, arguments.max_length)
     before = evaluate.loss(model, validation)
     peftlab.apply(model, config, name=task.name)
-    print(peftlab.trainable_report(model))
     Path(arguments.out).mkdir(parents=True, exist_ok=True)  # fail before training, not after
+    print(peftlab.trainable_report(model))
     history = run(model, encoded, schedule)
     after = evaluate.loss(model, validation)
     peftlab.save(model, arguments.out, task.name)
@@ -162,7 +169,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=int, default=200, help="optimizer steps (default 200)")
     command.add_argument("--batch-size", type=int, default=8, help="examples a step (default 8)")
     command.add_argument(
-        "--max-length", type=int, default=160, help="tokens of an example (default 160)"
+        "--max-length", type=_count, default=160, help="tokens of an example (default 160)"
     )
     command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 0.002)")
     command.add_argument("--seed", type=int, default=0, help="order of the examples (default 0)")
@@ -174,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--adapter", metavar="FOLDER", help="an adapter that train saved")
     command.add_argument("--prompt", default="Once upon a time", help="what to continue")
     command.add_argument(
-        "--max-new-tokens", type=int, default=120, help="length at most (default 120)"
+        "--max-new-tokens", type=_count, default=120, help="length at most (default 120)"
     )
     command.add_argument(
         "--temperature", type=float, default=0.8, help="0: the likeliest token (default 0.8)"

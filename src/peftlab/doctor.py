@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -186,10 +187,10 @@ def _cpu() -> dict[str, Any]:
 
 
 def bundled_model(folder: Path = TINY) -> dict[str, Any]:
-    """Whether the bundled model is there and is the one that was published.
+    """Whether the bundled model is there and is the one that its card describes.
 
     Args:
-        folder: the model's folder; ``SHA256SUMS`` in it lists its files.
+        folder: the model's folder; the card, ``README.md``, names the SHA-256 of the weights.
 
     Returns:
         ``name``, ``ok``, ``sha256`` of the weights (None if they are missing) and ``reason``
@@ -197,19 +198,16 @@ def bundled_model(folder: Path = TINY) -> dict[str, Any]:
     """
     digest = reason = None
     try:
-        sums = (folder / "SHA256SUMS").read_text(encoding="utf-8").split()
-        for expected, name in zip(sums[::2], sums[1::2], strict=True):
-            actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            if name == "model.safetensors":
-                digest = actual
-            if actual != expected:
-                reason = f"{name} is not the published file (its SHA-256 differs)"
-        if digest is None:
-            reason = "SHA256SUMS does not list model.safetensors"
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        published = re.findall(r"\b[0-9a-f]{64}\b", (folder / "README.md").read_text("utf-8"))
+        if digest not in published:
+            reason = "model.safetensors is not the file that its card describes (another SHA-256)"
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            json.loads((folder / name).read_text("utf-8"))
     except FileNotFoundError as error:
         reason = f"{Path(error.filename).name} is missing"
     except (OSError, ValueError) as error:
-        reason = _one_line(error)
+        reason = f"one of its files is damaged ({_one_line(error)})"
     return {"name": "tiny", "ok": reason is None, "sha256": digest, "reason": reason}
 
 
