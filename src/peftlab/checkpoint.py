@@ -28,6 +28,9 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 # PEFT writes each tensor as base_model.model.<module>.<its own parameter name>.
 PREFIX = "base_model.model."
 
+# PEFT's names of tensors that belong to the whole model: no module's name stands before them.
+WHOLE_MODEL = {"prompt_embeddings"}
+
 # The methods whose files can be read, by PEFT's name for them.
 METHODS: dict[str, type] = {LoRAConfig.PEFT_TYPE: LoRAConfig}
 
@@ -107,13 +110,17 @@ def load(
     return model
 
 
-def _file_names(layers: dict[str, AdapterLayer]) -> dict[str, nn.Parameter]:
-    """An adapter's parameters by their names in a file."""
+def _file_names(layers: dict[str, AdapterLayer]) -> dict[str, Tensor]:
+    """What a file holds of an adapter, by the names there."""
     return {
-        f"{PREFIX}{path}.{layer.method.PEFT_NAMES[key]}": parameter
+        _file_name(path, layer.method.PEFT_NAMES[key]): value
         for path, layer in layers.items()
-        for key, parameter in layer.adapter_parameters().items()
+        for key, value in layer.saved_parameters().items()
     }
+
+
+def _file_name(path: str, name: str) -> str:
+    return name if name in WHOLE_MODEL else f"{PREFIX}{path}.{name}"
 
 
 def _read_fields(file: Path) -> dict[str, Any]:
@@ -164,6 +171,8 @@ def _method(
     known = {path for path, _ in inject.named_layers(model)}
     paths = []
     for key in tensors:
+        if key in WHOLE_MODEL & set(method.PEFT_NAMES.values()):
+            continue
         name = next((n for n in method.PEFT_NAMES.values() if key.endswith("." + n)), None)
         if name is None or not key.startswith(PREFIX):
             raise PeftlabError(
@@ -184,9 +193,7 @@ def _method(
         raise PeftlabError(f"{file} lacks a usable value ({error}); save it again.") from None
 
 
-def _check_fit(
-    parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor], folder: Path
-) -> None:
+def _check_fit(parameters: dict[str, Tensor], tensors: dict[str, Tensor], folder: Path) -> None:
     """The file holds a tensor for every parameter, with its shape, and no other."""
     for key in parameters.keys() ^ tensors.keys():
         where = "the file lacks" if key in parameters else "the adapter does not have"
@@ -219,8 +226,8 @@ def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) 
         The same model, for chaining.
 
     Raises:
-        PeftlabError: the adapter is merged already or switched off, or a base weight is quantized
-            or shared with another layer. Nothing is changed then.
+        PeftlabError: the method cannot be merged, the adapter is merged already or switched off,
+            or a base weight is quantized or shared with another layer. Nothing is changed then.
     """
     layers = inject.select(model, name)
     if name is None:
@@ -228,16 +235,17 @@ def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) 
     _check_mergeable(model, layers, keep_base)
     for _, layer in layers:
         base = layer.innermost
-        if keep_base:
-            layer.merged = True
-            if not hasattr(base, "unmerged_weight"):
+        layer.merged = keep_base
+        for key, tensor in _to_merge(layer):
+            original = f"unmerged_{key}"
+            if keep_base and not hasattr(base, original):
                 # A buffer follows the layer to another device; not persistent, it stays out of
                 # the state dict.
-                base.register_buffer("unmerged_weight", base.weight.data, persistent=False)
-        elif hasattr(base, "unmerged_weight"):
-            base.unmerged_weight = layer.merged_weight(base.unmerged_weight)
-        else:
-            base.weight.data = layer.merged_weight(base.weight.data)
+                base.register_buffer(original, tensor.data, persistent=False)
+            elif not keep_base and hasattr(base, original):
+                setattr(base, original, _merged(layer, key, getattr(base, original)))
+            elif not keep_base:
+                tensor.data = _merged(layer, key, tensor.data)
     if not keep_base:
         _unwrap(model, [layer for _, layer in layers])
     _refresh_merged(model)
@@ -287,36 +295,52 @@ def _check_mergeable(
         raise PeftlabError("no adapter is switched on, so there is nothing to merge.")
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
     for path, layer in layers:
-        weight = layer.weight
+        if layer.CANNOT_MERGE:
+            raise PeftlabError(f"{layer.adapter!r} cannot be merged: {layer.CANNOT_MERGE}.")
         if layer.merged and keep_base:
             raise PeftlabError(f"{layer.adapter!r} is merged already; unmerge it first.")
         if not layer.enabled:
             raise PeftlabError(f"{layer.adapter!r} is switched off; switch to it, then merge.")
-        if not weight.is_floating_point():
-            raise PeftlabError(
-                f"the base weight of {path!r} is quantized ({weight.dtype}), and adding to it "
-                "would round the update away; load the base in 16 or 32 bit, then merge."
-            )
-        if owners[id(weight)] > 1:
-            raise PeftlabError(
-                f"the base weight of {path!r} is tied to another layer, which merging would change "
-                "too; leave this layer out of the adapter, or do not merge."
-            )
+        for key, tensor in _to_merge(layer):
+            if not tensor.is_floating_point():
+                raise PeftlabError(
+                    f"the base {key} of {path!r} is quantized ({tensor.dtype}), and adding to it "
+                    "would round the update away; load the base in 16 or 32 bit, then merge."
+                )
+            if owners[id(tensor)] > 1:
+                raise PeftlabError(
+                    f"the base {key} of {path!r} is tied to another layer, which merging would "
+                    "change too; leave this layer out of the adapter, or do not merge."
+                )
+
+
+def _to_merge(layer: AdapterLayer) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) of the base's tensors that merging this layer changes."""
+    parameters = layer.innermost._parameters
+    return [(key, parameters[key]) for key in layer.MERGES if parameters.get(key) is not None]
+
+
+def _merged(layer: AdapterLayer, key: str, tensor: Tensor) -> Tensor:
+    """This tensor of the base with one adapter in it."""
+    return getattr(layer, f"merged_{key}")(tensor)
 
 
 def _refresh_merged(model: nn.Module) -> None:
-    """Make every base weight what its merged adapters say, starting from the original."""
+    """Make every base tensor what its merged adapters say, starting from the original."""
     for _, module in inject.named_layers(model):
         base = inject.innermost(module)
-        if not hasattr(base, "unmerged_weight"):
-            continue
-        weight = base.unmerged_weight
         merged = [layer for layer in _wrappers(module) if layer.merged]
-        for layer in merged:
-            weight = layer.merged_weight(weight)
-        base.weight.data = weight
-        if not merged:
-            del base.unmerged_weight
+        for key, parameter in base._parameters.items():
+            original = f"unmerged_{key}"
+            if not hasattr(base, original):
+                continue
+            tensor = getattr(base, original)
+            changing = [layer for layer in merged if key in layer.MERGES]
+            for layer in changing:
+                tensor = _merged(layer, key, tensor)
+            parameter.data = tensor
+            if not changing:
+                delattr(base, original)
 
 
 def _wrappers(module: nn.Module) -> list[AdapterLayer]:

@@ -43,6 +43,10 @@ class AdapterLayer(nn.Module):
     """
 
     PARAMETERS: tuple[str, ...] = ()
+    # Which of the base's tensors merging changes, each by a method `merged_<tensor>`.
+    MERGES: tuple[str, ...] = ("weight",)
+    # Why the method cannot be merged, as the end of a sentence; empty if it can.
+    CANNOT_MERGE: str = ""
 
     def __init__(self, base: nn.Module, method: Method, adapter: str) -> None:
         super().__init__()
@@ -72,6 +76,10 @@ class AdapterLayer(nn.Module):
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """The adapter's own parameters by name, without those of the module it wraps."""
         return {name: self.get_parameter(name) for name in self.PARAMETERS}
+
+    def saved_parameters(self) -> dict[str, Tensor]:
+        """What an adapter file holds: the parameters, or what is computed from them for good."""
+        return self.adapter_parameters()
 
     def merged_weight(self, weight: Tensor) -> Tensor:
         """The base weight with this adapter in it: same shape, layout and dtype as ``weight``.
