@@ -1,0 +1,342 @@
+"""Prefix tuning: learned keys and values in every layer (Li & Liang 2021, arXiv 2101.00190)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from peftlab.errors import PeftlabError
+from peftlab.inject import AdapterLayer, adapter_dtype, innermost, named_layers, select
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens
+
+
+@dataclass(frozen=True)
+class PrefixConfig:
+    """How to adapt a model with prefix tuning.
+
+    Attributes:
+        tokens: T, the number of virtual tokens; the adapter has ``T * L * 2 * H * D`` parameters
+            for L layers with H key/value heads of D numbers.
+        mlp_size: width of the MLP that computes the prefix while training (Li & Liang §4.3);
+            ``None`` to train the keys and values themselves.
+        init: where the prefix starts. ``"random"``: close to zero. A tuple of T token ids: the
+            keys and values that the model itself computes for these tokens (§7.4, "real words"),
+            so that the adapted model starts as the model with that text in front.
+
+    Raises:
+        PeftlabError: a value is out of range.
+    """
+
+    tokens: int = 20
+    mlp_size: int | None = None
+    init: str | tuple[int, ...] = "random"
+
+    PEFT_TYPE: ClassVar[str] = "PREFIX_TUNING"
+    PEFT_NAMES: ClassVar[dict[str, str]] = {"prefix": "prompt_embeddings"}
+    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1, "modules_to_save": None}
+
+    def __post_init__(self) -> None:
+        check_tokens(self.tokens)
+        size = self.mlp_size
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise PeftlabError(
+                f"mlp_size must be None or a whole number of at least 1, not {size!r}."
+            )
+        if self.init == "random":
+            return
+        if isinstance(self.init, str) or len(self.init) != self.tokens:
+            raise PeftlabError(
+                f'init must be "random" or as many token ids as tokens ({self.tokens}), '
+                f"not {self.init!r}."
+            )
+        if size is not None:
+            raise PeftlabError(
+                "a prefix cannot start from token ids and be computed by an MLP; "
+                "leave out init or mlp_size."
+            )
+        object.__setattr__(self, "init", tuple(self.init))
+
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """One layer around the backbone, which owns the prefix, and one around each attention."""
+        path, module = backbone(model)
+        shape = prefix_shape(model)
+        attention = attention_modules(model, shape.layers)
+        prefix = PrefixLayer(module, self, adapter, shape)
+        if self.init != "random":
+            prefix.start_from(keys_and_values(model, self.init))
+        return {path: prefix} | {
+            where: PrefixAttention(layer, self, adapter, prefix) for where, layer in attention
+        }
+
+    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
+        """What PEFT's ``PrefixTuningConfig`` calls these settings."""
+        return {
+            "num_virtual_tokens": self.tokens,
+            "num_transformer_submodules": 1,
+            "prefix_projection": False,  # the file holds the computed prefix
+            **prefix_shape(model).peft_fields(),
+        }
+
+    @classmethod
+    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> PrefixConfig:
+        """The configuration that PEFT's fields describe.
+
+        Raises:
+            PeftlabError: the prefix is for a model with other layers or heads.
+        """
+        for key, value in prefix_shape(model).peft_fields().items():
+            if fields[key] != value:
+                raise PeftlabError(
+                    f"the prefix was made for {key}={fields[key]!r}, and {type(model).__name__} "
+                    f"has {value}; load it into the base model it was trained on."
+                )
+        return cls(tokens=fields["num_virtual_tokens"])
+
+
+@dataclass(frozen=True)
+class PrefixShape:
+    """What a prefix has to fit: L layers with H key/value heads of D numbers each."""
+
+    layers: int
+    heads: int
+    head_size: int
+
+    @property
+    def width(self) -> int:
+        """H · D, the width of one layer's keys for one token."""
+        return self.heads * self.head_size
+
+    def peft_fields(self) -> dict[str, int]:
+        """PEFT's names for these numbers."""
+        return {
+            "num_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "token_dim": self.width,
+        }
+
+
+def prefix_shape(model: nn.Module) -> PrefixShape:
+    """The shape of one virtual token's keys, which are fewer than its queries in grouped-query
+    attention: H counts the heads of keys and values."""
+    config = model.config.get_text_config()
+    queries = config.num_attention_heads
+    return PrefixShape(
+        layers=config.num_hidden_layers,
+        heads=getattr(config, "num_key_value_heads", None) or queries,
+        head_size=getattr(config, "head_dim", None) or config.hidden_size // queries,
+    )
+
+
+def attention_modules(model: nn.Module, layers: int) -> list[tuple[str, nn.Module]]:
+    """(name, module) of the self-attention of every layer, in order.
+
+    Raises:
+        PeftlabError: there is not exactly one for each layer.
+    """
+    found = [
+        (path, module)
+        for path, module in named_layers(model)
+        if type(innermost(module)).__name__.endswith("Attention")
+        and isinstance(getattr(module, "layer_idx", None), int)
+    ]
+    if [module.layer_idx for _, module in found] != list(range(layers)):
+        raise PeftlabError(
+            f"{type(model).__name__} does not have one self-attention with a cache in each of its "
+            f"{layers} layers, which a prefix needs; use LoRA instead."
+        )
+    return found
+
+
+@torch.no_grad()
+def keys_and_values(model: nn.Module, ids: tuple[int, ...]) -> Tensor:
+    """The keys and values (L, 2, H, T, D) that the model computes for T tokens."""
+    tokens = check_ids(ids, model)
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False  # no dropout
+        cache = model(tokens, use_cache=True).past_key_values
+    finally:
+        for module in training:
+            module.training = True
+    return torch.stack([torch.cat([layer.keys, layer.values]) for layer in cache.layers])
+
+
+class PrefixLayer(VirtualTokens):
+    r"""A frozen backbone with T learned keys and values before those of the input, in each layer.
+
+    .. math::
+        \mathrm{softmax}\!\left(\frac{Q\,[P_K; K]^\top}{\sqrt D}\right) [P_V; V], \qquad
+        P_K, P_V \in \mathbb{R}^{H \times T \times D}
+
+    The prefix is handed over as if it were the cache of T earlier tokens, so the model's own code
+    for continuing a sequence does the rest: masks, positions, sliding windows, generation.
+
+    With ``mlp_size`` the prefix is computed as ``tanh(E W1ᵀ + b1) W2ᵀ + b2``, which trains more
+    stably (Li & Liang §4.3); a file holds only its result, and ``drop_mlp`` leaves only that.
+
+    Shapes:
+        input ids ``(B, n)``; ``prefix`` ``(T, L·2·H·D)``, PEFT's layout.
+    """
+
+    PARAMETERS = ("prefix",)
+    CANNOT_MERGE = "its keys and values belong to extra positions, not to any weight"
+
+    def __init__(
+        self, base: nn.Module, method: PrefixConfig, adapter: str, shape: PrefixShape
+    ) -> None:
+        super().__init__(base, method, adapter)
+        self.shape = shape
+        weight = self.get_input_embeddings().weight
+        options = {"device": weight.device, "dtype": adapter_dtype(weight)}
+        total = shape.layers * 2 * shape.width
+        if method.mlp_size is None:
+            self.prefix = nn.Parameter(torch.empty(method.tokens, total, **options))
+        else:
+            self.PARAMETERS = ("E", "W1", "b1", "W2", "b2")
+            self.E = nn.Parameter(torch.empty(method.tokens, shape.width, **options))
+            self.W1 = nn.Parameter(torch.empty(method.mlp_size, shape.width, **options))
+            self.b1 = nn.Parameter(torch.empty(method.mlp_size, **options))
+            self.W2 = nn.Parameter(torch.empty(total, method.mlp_size, **options))
+            self.b2 = nn.Parameter(torch.empty(total, **options))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start with keys and values near zero, σ = 0.02 as in GPT-2's initialisation.
+
+        A key of zero draws the same attention whatever the query, and a value of zero adds
+        nothing, so the model starts close to what it was.
+        """
+        if self.method.mlp_size is None:
+            nn.init.normal_(self.prefix, std=0.02)
+            return
+        nn.init.normal_(self.E)
+        nn.init.normal_(self.W1, std=self.shape.width**-0.5)
+        nn.init.normal_(self.W2, std=0.02 * self.method.mlp_size**-0.5)
+        nn.init.zeros_(self.b1)
+        nn.init.zeros_(self.b2)
+
+    @torch.no_grad()
+    def start_from(self, keys_values: Tensor) -> None:
+        """Set the prefix to these keys and values, (L, 2, H, T, D)."""
+        self.prefix.copy_(keys_values.permute(3, 0, 1, 2, 4).reshape(self.prefix.shape))
+
+    def computed_prefix(self, layers: slice = slice(None)) -> Tensor:
+        """The prefix of some of the layers, (T, l, 2·H·D), by the MLP if there is one."""
+        L, T = self.shape.layers, self.method.tokens
+        if self.method.mlp_size is None:
+            return self.prefix.view(T, L, -1)[:, layers]
+        hidden = torch.tanh(F.linear(self.E, self.W1, self.b1))  # (T, m)
+        W2 = self.W2.view(L, -1, self.method.mlp_size)[layers]  # (l, 2·H·D, m)
+        b2 = self.b2.view(L, -1)[layers]  # (l, 2·H·D)
+        return torch.einsum("tm,lom->tlo", hidden, W2) + b2
+
+    def keys_and_values(self, batch: int, layers: slice = slice(None)) -> Tensor:
+        """The prefix as a cache holds it: (l, 2, B, H, T, D)."""
+        H, D = self.shape.heads, self.shape.head_size
+        prefix = self.computed_prefix(layers).to(self.get_input_embeddings().weight.dtype)
+        prefix = prefix.unflatten(-1, (2, H, D)).expand(batch, -1, -1, -1, -1, -1)
+        return prefix.permute(2, 3, 0, 4, 1, 5)  # (B, T, l, 2, H, D) → (l, 2, B, H, T, D)
+
+    def saved_parameters(self) -> dict[str, Tensor]:
+        """The prefix (T, L·2·H·D), without the MLP that computes it."""
+        if self.method.mlp_size is None:
+            return self.adapter_parameters()
+        return {"prefix": self.computed_prefix().flatten(1)}
+
+    def drop_mlp(self) -> None:
+        """Keep the prefix that the MLP computes, and only that."""
+        if self.method.mlp_size is None:
+            return
+        prefix = nn.Parameter(self.saved_parameters()["prefix"].detach(), self.E.requires_grad)
+        for name in self.PARAMETERS:
+            delattr(self, name)
+        self.PARAMETERS = PrefixLayer.PARAMETERS
+        self.method = replace(self.method, mlp_size=None)
+        self.prefix = prefix
+
+    def forward(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
+        if not self.active:
+            return self.base(input_ids=input_ids, **inputs)
+        inputs = self.widened_mask(self.shifted_positions(inputs))
+        cache = inputs.get("past_key_values")
+        if cache is None:
+            from transformers import DynamicCache
+
+            cache = DynamicCache(config=self.config)
+        if self.start(cache):
+            self.note(cache)
+            given = input_ids if input_ids is not None else inputs["inputs_embeds"]
+            for layer, (keys, values) in enumerate(self.keys_and_values(given.shape[0])):
+                cache.update(keys, values, layer)
+        return self.base(input_ids=input_ids, **{**inputs, "past_key_values": cache})
+
+
+class PrefixAttention(AdapterLayer):
+    """The self-attention of one layer, which gets its share of the prefix when the cache is gone.
+
+    With gradient checkpointing transformers takes the cache away from every layer, since computing
+    a layer a second time would append its keys a second time. The keys and values of a prefix do
+    not change, so they are handed over afresh, as often as the layer is computed.
+    """
+
+    MERGES = ()
+    CANNOT_MERGE = PrefixLayer.CANNOT_MERGE
+
+    def __init__(
+        self, base: nn.Module, method: PrefixConfig, adapter: str, prefix: PrefixLayer
+    ) -> None:
+        super().__init__(base, method, adapter)
+        # In a tuple, or torch would list the backbone as a part of its own attention.
+        self._prefix = (prefix,)
+
+    def forward(self, *args: Any, **inputs: Any) -> Any:
+        cache = inputs.get("past_key_values")
+        if self.active and (cache is None or isinstance(cache, _LayerPrefix)):
+            x = args[0] if args else inputs["hidden_states"]  # (B, n, d)
+            layer = slice(self.layer_idx, self.layer_idx + 1)
+            (prefix,) = self._prefix[0].keys_and_values(len(x), layer)  # (2, B, H, T, D)
+            inputs["past_key_values"] = _LayerPrefix(*prefix, cache)
+        return self.base(*args, **inputs)
+
+
+class _LayerPrefix:
+    """The cache of one layer and one call: puts a prefix before the keys and values of the input,
+    and remembers nothing."""
+
+    def __init__(self, keys: Tensor, values: Tensor, outer: _LayerPrefix | None) -> None:
+        self.keys, self.values, self.outer = keys, values, outer
+
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """(B, H, n, D) → (B, H, T + n, D), and before that the prefix of an outer adapter."""
+        keys = torch.cat([self.keys.to(keys.dtype), keys], dim=-2)
+        values = torch.cat([self.values.to(values.dtype), values], dim=-2)
+        if self.outer is None:
+            return keys, values
+        return self.outer.update(keys, values, layer)
+
+
+def drop_mlp(model: nn.Module, name: str | None = None) -> None:
+    """Replace the MLP of a trained prefix by the prefix it computes (Li & Liang §4.3: "once
+    training is complete, these reparametrization parameters can be dropped").
+
+    Args:
+        model: the model, changed in place; what it computes stays the same.
+        name: which adapter; every prefix if left out.
+
+    Raises:
+        PeftlabError: the adapter is not there, or it is not a prefix.
+    """
+    layers = [layer for _, layer in select(model, name)]
+    prefixes = [layer for layer in layers if isinstance(layer, PrefixLayer)]
+    if not prefixes:
+        raise PeftlabError("only a prefix has an MLP to drop, and none of these adapters is one.")
+    for layer in layers:
+        if isinstance(layer, PrefixLayer):
+            layer.drop_mlp()
+        elif isinstance(layer, PrefixAttention):
+            layer.method = replace(layer.method, mlp_size=None)

@@ -1,0 +1,169 @@
+"""Prompt tuning: learned embeddings before the input (Lester et al. 2021, arXiv 2104.08691)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from peftlab.errors import PeftlabError
+from peftlab.inject import AdapterLayer, adapter_dtype
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """How to adapt a model with prompt tuning.
+
+    Attributes:
+        tokens: T, the number of soft tokens; the adapter has ``T * d_embedding`` parameters.
+        init: where the soft tokens start (Lester §3.2). ``"random"``: uniform in [-0.5, 0.5];
+            ``"vocabulary"``: embeddings of tokens drawn from the vocabulary; a tuple of token ids:
+            their embeddings, repeated or cut off to T. ``from_text`` makes such a tuple.
+
+    Raises:
+        PeftlabError: a value is out of range.
+    """
+
+    tokens: int = 20
+    init: str | tuple[int, ...] = "vocabulary"
+
+    PEFT_TYPE: ClassVar[str] = "PROMPT_TUNING"
+    PEFT_NAMES: ClassVar[dict[str, str]] = {"prompt": "prompt_embeddings"}
+    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1, "modules_to_save": None}
+
+    def __post_init__(self) -> None:
+        check_tokens(self.tokens)
+        if not self.init or (isinstance(self.init, str) and self.init not in _INITS):
+            raise PeftlabError(
+                f"init must be one of {', '.join(map(repr, _INITS))} or token ids, "
+                f"not {self.init!r}; PromptConfig.from_text starts from a text."
+            )
+        if not isinstance(self.init, str):
+            object.__setattr__(self, "init", tuple(self.init))
+
+    @classmethod
+    def from_text(cls, text: str, tokenizer: Any, tokens: int | None = None) -> PromptConfig:
+        """A prompt that starts as this text.
+
+        Args:
+            text: for example a description of the task.
+            tokenizer: the model's tokenizer.
+            tokens: T; the text's own number of tokens if left out.
+
+        Raises:
+            PeftlabError: the text has no tokens.
+        """
+        ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        if not ids:
+            raise PeftlabError(f"the text {text!r} has no tokens; give one that has.")
+        return cls(tokens=len(ids) if tokens is None else tokens, init=ids)
+
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """One layer, around the model's backbone."""
+        path, module = backbone(model)
+        return {path: PromptLayer(module, self, adapter)}
+
+    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
+        """What PEFT's ``PromptTuningConfig`` calls these settings."""
+        (layer,) = layers.values()
+        config = model.config.get_text_config()
+        return {
+            "num_virtual_tokens": self.tokens,
+            "token_dim": layer.prompt.shape[1],
+            "num_transformer_submodules": 1,
+            "num_attention_heads": config.num_attention_heads,
+            "num_layers": config.num_hidden_layers,
+            # How it started is no longer of interest, and PEFT would ask for the tokenizer.
+            "prompt_tuning_init": "RANDOM",
+        }
+
+    @classmethod
+    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> PromptConfig:
+        """The configuration that PEFT's fields describe."""
+        return cls(tokens=fields["num_virtual_tokens"])
+
+
+_INITS = ("random", "vocabulary")
+
+
+class PromptLayer(VirtualTokens):
+    r"""A frozen backbone whose input is preceded by T trainable embeddings.
+
+    .. math::
+        [p_1, \dots, p_T, e(x_1), \dots, e(x_n)], \qquad p_i \in \mathbb{R}^{d}
+
+    The outputs at the first T positions are cut off again: hidden states and logits line up with
+    the caller's tokens and labels, and every loss is over the same tokens as without the prompt.
+    In an encoder that pools its first position, such as BERT, the pooled position is p_1.
+
+    Shapes:
+        input ids ``(B, n)``; last hidden state ``(B, n, d)``.
+    """
+
+    PARAMETERS = ("prompt",)
+    CANNOT_MERGE = "soft tokens are a part of the input, not of any weight"
+
+    def __init__(self, base: nn.Module, method: PromptConfig, adapter: str = "default") -> None:
+        super().__init__(base, method, adapter)
+        table = self.get_input_embeddings().weight  # (V, d)
+        self.prompt = nn.Parameter(
+            torch.empty(
+                method.tokens, table.shape[1], device=table.device, dtype=adapter_dtype(table)
+            )
+        )  # (T, d)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start the soft tokens as ``method.init`` says."""
+        method, embedding = self.method, self.get_input_embeddings()
+        if method.init == "random":
+            nn.init.uniform_(self.prompt, -0.5, 0.5)
+            return
+        if method.init == "vocabulary":
+            size = embedding.weight.shape[0]
+            ids = torch.randint(size, (1, method.tokens), device=embedding.weight.device)
+        else:
+            repeated = method.init * -(-method.tokens // len(method.init))
+            ids = check_ids(repeated[: method.tokens], self.innermost)
+        self.prompt.copy_(embedding.weight[ids[0]])
+
+    def forward(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
+        if not self.active:
+            return self.base(input_ids=input_ids, **inputs)
+        inputs = self.widened_mask(self.shifted_positions(inputs))
+        cache = inputs.get("past_key_values")
+        if not self.start(cache):
+            return self.base(input_ids=input_ids, **inputs)
+        self.note(cache)
+
+        embeddings = inputs.pop("inputs_embeds", None)
+        if embeddings is None:
+            embeddings = self.get_input_embeddings()(input_ids)  # (B, n, d)
+        prompt = self.prompt.to(embeddings.dtype).expand(len(embeddings), -1, -1)  # (B, T, d)
+        inputs["inputs_embeds"] = torch.cat([prompt, embeddings], dim=1)  # (B, T + n, d)
+        self._put_in_front(inputs, "position_ids", torch.arange(self.method.tokens))
+        self._put_in_front(inputs, "token_type_ids", torch.zeros(self.method.tokens))
+        output = self.base(**inputs)
+        self.note(output.get("past_key_values"))
+        return self._without_prompt(output)
+
+    def _put_in_front(self, inputs: dict[str, Any], key: str, values: Tensor) -> None:
+        """Put T values in front of an input (..., n) that has one value for each token."""
+        given = inputs.get(key)
+        if given is not None:
+            values = values.to(given).expand(*given.shape[:-1], -1)
+            inputs[key] = torch.cat([values, given], dim=-1)  # (..., T + n)
+
+    def _without_prompt(self, output: Any) -> Any:
+        """The backbone's output without the first T positions; attention maps keep them as keys."""
+        tokens = self.method.tokens
+        output.last_hidden_state = output.last_hidden_state[:, tokens:]
+        if output.get("hidden_states") is not None:
+            output.hidden_states = tuple(h[:, tokens:] for h in output.hidden_states)
+        if output.get("attentions") is not None:
+            output.attentions = tuple(a[:, :, tokens:] for a in output.attentions)
+        return output
