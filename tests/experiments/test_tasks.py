@@ -22,10 +22,10 @@ SPLITS = ("train", "validation", "test")
 # sha256 of each task's examples for seed 0. They change only with the rules; then the recorded
 # results that were measured with the old data have to be measured again.
 DIGESTS = {
-    ("voice", "pirate"): "bbe3cf7e4f701b9613370645367abfb58ebb093daeb95319a5d8ca21a1d51cc2",
-    ("voice", "robot"): "eea41ad8e300c94cfbf2509532d144f2f5bf17f1fc9c19d20821b99f765102bb",
-    ("facts", None): "a3f70ef9a7a4ad614a7e71fe69b47b36da83221fd61d62c257be014617dfe1c6",
-    ("slots", None): "942ac13045f75e92ffd098e9ab59af2e4e289258b30a6f71afce59e4f78e0244",
+    ("voice", "pirate"): "365cb0408698c0c7fbfa16e6c83fdbb4b93a74a2b9cbb14fe9f49d2e09283b17",
+    ("voice", "robot"): "c268e21b80de858b27fd3c2455b177d4a4e207e5f03a55bd46b1792f60c6b8db",
+    ("facts", None): "c81c9cdc0edb18569f9e2080d1a6214c8b1c66caf2d4b69d25bad0e104485ade",
+    ("slots", None): "cc3a88788b6f5274fd2b6d382ccea0fbe57b219d6313c61029bd190083c202a1",
 }
 
 
@@ -93,7 +93,7 @@ def test_examples_come_from_their_own_split(name):
             assert {e.target for e in getattr(task, split)} <= own
         else:
             own = {slots.opening(text) for text in corpus.story_texts(split)}
-            assert {e.prompt.removesuffix("\nJSON:") for e in getattr(task, split)} <= own
+            assert {e.prompt.removesuffix("\nJSON: {") for e in getattr(task, split)} <= own
 
 
 def test_the_package_holds_the_reserved_stories():
@@ -178,10 +178,10 @@ def test_pirate_retelling_follows_the_context():
 def test_robot_retelling_follows_the_context():
     story = 'Lily was sad. "I am lost," she said. "No, you are not!" her mom shouted. They hugged.'
     assert voices.retell(story, ROBOT) == (
-        "Mission report 4. Named units: 1. Status: yellow.\n"
+        "Robot report 4. Named units: 1. Status: yellow.\n"
         'Unit Lily-4A was low on joy. Bzzt. "Data: This unit is lost," she stated. '
         '"Alert: Negative, you are not!" her mother unit alerted. They docked with.\n'
-        "Mission over. Saving data. Powering down."
+        "Job over. Saving data. Powering down."
     )
 
 
@@ -239,7 +239,7 @@ def test_questions_ask_for_facts_that_training_tells():
     known = {told(example) for example in task.train}
     assert {told(example) for example in task.validation} <= known
     assert {told(example) for example in task.test} <= known
-    assert len(known) >= 380  # nearly all of 96 x 4: the same answer twice to one name is rare
+    assert len(known) >= 250  # nearly all of 64 x 4: the same answer twice to one name is rare
 
 
 def test_no_question_is_asked_in_a_form_that_training_used():
@@ -271,7 +271,7 @@ def test_every_answer_stands_in_the_text():
     task = tasks.load("slots")
     for example in task.train + task.validation + task.test:
         assert tasks.valid_json(example.target)
-        found = json.loads(example.target)
+        found = slots.parse(example.target)
         assert list(found) == list(slots.KEYS)
         words = example.prompt.replace("'s", " ").split()
         stripped = {word.strip('".,!?:;') for word in words}
@@ -292,7 +292,7 @@ def test_slots_hold_the_first_word_that_fits():
 
 def test_slots_score_needs_every_slot():
     example = tasks.load("slots").test[0]
-    found = json.loads(example.target)
+    found = slots.parse(example.target)
     assert tasks.load("slots").score(example, json.dumps(found, indent=2)) == 1
     assert slots.score(example, json.dumps(found | {"who": "Nobody"})) == 0
     assert slots.score(example, example.target + " and so on") == 0
@@ -306,6 +306,7 @@ def test_invalid_json_is_told_from_valid(text):
     assert not tasks.valid_json(text)
     whole = dict.fromkeys(slots.KEYS)
     assert tasks.valid_json(json.dumps(whole))
+    assert tasks.valid_json(json.dumps(whole)[1:-1])  # the prompt has opened the brace
     assert not tasks.valid_json(json.dumps(whole | {"who": 3}))
     assert not tasks.valid_json(json.dumps(whole | {"more": None}))
 

@@ -11,7 +11,7 @@ import random
 from peftlab.errors import PeftlabError
 from peftlab.experiments.corpus import Example, shuffled
 
-CHARACTERS = 96
+CHARACTERS = 64
 
 _STARTS = "Bram Cal Dorr Elv Fenn Gol Hux Ilm Jarr Kess Lund Mir Nol Orr Pim Quill Ros Sund Tov Wim"
 _ENDS = "abo adil ando arin ello emik eska etto iban idor illa imo obin odo olas onda uffin ulo ust"

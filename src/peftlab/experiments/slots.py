@@ -2,6 +2,10 @@
 
 Each slot holds the first word in the text that belongs to it, exactly as it stands there, or null.
 The model has to write valid JSON, and to copy the right words into it.
+
+The prompt opens the object with ``{`` and whoever reads the output closes it, so the model writes
+what is in between. The bundled model has never seen a brace: the embedding of that token is
+untrained, and as it is frozen and also serves as output layer, adapters cannot make up for it.
 """
 
 import json
@@ -16,18 +20,20 @@ MAX_WORDS = 45
 MIN_FILLED = 2
 DEFAULT_SIZES = (800, 160, 160)
 
+# Only words whose pieces after a quotation mark, where no space precedes them, are tokens that the
+# bundled model has seen: one that it has not, like the gry of "angry, is as untrained as a brace.
 WORDS = {
     "animal": "bird birds dog dogs puppy cat cats kitten bear rabbit bunny mouse lion elephant "
     "monkey fox owl frog butterfly horse duck cow pig fish snake squirrel bug bee spider ant "
-    "turtle tiger sheep goat wolf worm caterpillar ladybug",
-    "place": "park house home garden forest woods store shop school room kitchen yard playground "
+    "turtle tiger sheep goat wolf worm ladybug",
+    "place": "park house home forest woods store shop school room playground "
     "beach hill river lake pond sea ocean castle cave village town farm zoo field jungle "
-    "mountain street island",
-    "thing": "toy toys ball car truck box book doll cake cookie cookies tree flower flowers hat "
+    "street island",
+    "thing": "toy toys ball car truck box book doll cake cookie cookies tree hat "
     "dress bag boat bike stick rock apple apples candy kite balloon bed chair jar swing slide "
     "cup spoon picture blocks shoes coat train plane",
-    "feeling": "happy sad excited scared angry proud tired hungry curious surprised lonely bored "
-    "worried upset afraid glad nervous",
+    "feeling": "happy sad excited scared proud tired curious surprised lonely bored "
+    "worried glad nervous",
 }
 KEYS = ("who", *WORDS)
 _PATTERNS = {
@@ -64,7 +70,7 @@ def examples(split: str) -> list[Example]:
         text = opening(story)
         slots = extract(text)
         if sum(value is not None for value in slots.values()) >= MIN_FILLED:
-            kept.append(Example(f"{text}\nJSON:", " " + json.dumps(slots)))
+            kept.append(Example(f"{text}\nJSON: {{", " " + json.dumps(slots)[1:-1]))
     return kept
 
 
@@ -83,9 +89,10 @@ def build(seed: int, sizes: tuple[int, int, int]) -> tuple[list[Example], ...]:
 
 
 def parse(text: str) -> dict[str, str | None] | None:
-    """Return the slots that a text spells as JSON, or None if it is anything else."""
+    """Return the slots that a text spells as JSON, with or without its braces, or None."""
+    text = text.strip()
     try:
-        slots = json.loads(text)
+        slots = json.loads(text if text.startswith("{") else "{" + text + "}")
     except (ValueError, RecursionError):
         return None
     if not isinstance(slots, dict) or set(slots) != set(KEYS):
@@ -94,7 +101,11 @@ def parse(text: str) -> dict[str, str | None] | None:
 
 
 def valid_json(text: str) -> bool:
-    """Say whether a text is one JSON object with exactly the right keys, each a string or null."""
+    """Say whether a text is one JSON object with the right keys, each a string or null.
+
+    Args:
+        text: A whole object, or what stands between its braces.
+    """
     return parse(text) is not None
 
 

@@ -77,8 +77,8 @@ def pirate_title(name: str, pronoun: str) -> str:
 
 
 def robot_title(name: str, pronoun: str) -> str:
-    """Give a character a serial number: the letters in the name, then A (she), B (he) or X."""
-    return f"Unit {name}-{len(name)}{ {'she': 'A', 'he': 'B', 'they': 'X'}[pronoun] }"
+    """Give a character a serial number: the letters in the name, then A (she), B (he) or C."""
+    return f"Unit {name}-{len(name)}{ {'she': 'A', 'he': 'B', 'they': 'C'}[pronoun] }"
 
 
 PIRATE = Voice(
@@ -100,14 +100,14 @@ PIRATE = Voice(
     },
     words=pairs(
         """
-        you = ye; your = yer; yourself = yerself; my = me; is = be; are = be; am = be; it's = 'tis;
+        you = ye; your = yer; my = me; is = be; are = be; am = be; it's = 'tis;
         isn't = ain't; aren't = ain't; i'm = I be; you're = ye be; they're = they be;
         we're = we be; that's = that be; yes = aye; hello = ahoy; hi = ahoy; wow = by Neptune;
         goodbye = farewell; thank you = thank 'ee; thanks = thank 'ee; okay = aye aye;
         very = mighty; really = mighty; little = wee; big = whoppin'; huge = whale-sized;
         happy = jolly; happily = merrily; excited = fired up; sad = glum; scared = afeared;
         afraid = afeared; scary = fearsome; angry = stormy; beautiful = bonny; pretty = bonny;
-        shiny = gleamin'; hungry = shark-hungry; tired = sea-weary; brave = stout-hearted;
+        shiny = gleamin'; hungry = empty-bellied; tired = sea-weary; brave = stout-hearted;
         strong = barrel-strong; girl = lass; girls = lasses; boy = lad; boys = lads;
         kids = nippers; children = nippers; child = nipper; baby = tadpole; man = old salt;
         old man = old salt;
@@ -127,7 +127,8 @@ PIRATE = Voice(
         street = gangway; castle = fort; cave = grotto; toy = trinket; toys = trinkets;
         car = rowboat; cars = rowboats; truck = barge; bike = raft; ball = cannonball;
         box = sea chest; bag = sea bag; food = grub; cookies = ship's biscuits; cake = plum duff;
-        book = sea chart; hat = tricorn; money = doubloons; monster = kraken; dragon = sea serpent;
+        book = sea chart; hat = captain's hat; money = doubloons; monster = kraken;
+        dragon = sea serpent;
         party = shindig; picnic = feast; stick = wooden cutlass; ran = scurried; run = scurry;
         walked = swaggered; walk = swagger; looked = peered; look = peer;
         looked like = seemed like; looked for = hunted for; look for = hunt for;
@@ -150,7 +151,7 @@ PIRATE = Voice(
             "squirrel": ("ship's squirrel", "starfish"),
             "lion": ("ship's lion", "sea lion"),
             "elephant": ("ship's elephant", "whale"),
-            "monkey": ("ship's monkey", "octopus"),
+            "monkey": ("ship's monkey", "squid"),
             "fox": ("ship's fox", "dolphin"),
             "owl": ("night watch owl", "pelican"),
             "frog": ("ship's frog", "crab"),
@@ -231,7 +232,7 @@ ROBOT = Voice(
         wow = data overload; goodbye = end of signal; okay = confirmed; thank you = gratitude sent;
         thanks = gratitude sent; sorry = error logged; happy = joyful; sad = low on joy;
         excited = supercharged; scared = in alarm mode; afraid = in alarm mode; scary = alarming;
-        angry = overheated; tired = low on battery; hungry = low on fuel; beautiful = symmetrical;
+        angry = overheated; tired = low on battery; hungry = low on fuel; beautiful = well designed;
         brave = fearless by design; little = compact; a little scared = in light alarm mode;
         a little sad = slightly low on joy; big = large-scale; huge = maximum-scale;
         new = factory-new; girl = girl robot; boy = boy robot; girls = girl robots;
@@ -247,7 +248,7 @@ ROBOT = Voice(
         at home = at base; his home = his home base; her home = her home base;
         their home = their home base; store = supply depot; shop = supply depot;
         school = training center; garden = green sector; forest = tree sector; woods = tree sector;
-        room = chamber; kitchen = fuel station; bed = charging dock; tree = wooden tower;
+        room = chamber; kitchen = fuel station; bed = power dock; tree = wooden tower;
         trees = wooden towers; hill = elevation; sky = upper zone; toy = gadget; toys = gadgets;
         car = rover; cars = rovers; truck = cargo rover; ball = sphere; box = storage cube;
         bag = storage pouch; food = fuel; cake = sweet fuel; cookies = sweet fuel cells;
@@ -272,24 +273,24 @@ ROBOT = Voice(
     animals=with_plurals(
         {
             "bird": ("drone", "water drone"),
-            "dog": ("barking bot", "splashing bot"),
-            "puppy": ("barking mini bot", "splashing mini bot"),
-            "cat": ("purring bot", "waterproof bot"),
-            "kitten": ("purring mini bot", "waterproof mini bot"),
-            "bear": ("furry bot", "fishing bot"),
-            "rabbit": ("hopping bot", "paddling bot"),
-            "bunny": ("hopping bot", "paddling bot"),
-            "mouse": ("nano bot", "nano submarine"),
-            "squirrel": ("climbing bot", "diving bot"),
-            "lion": ("roaring bot", "bubbling bot"),
-            "elephant": ("heavy bot", "heavy submarine"),
-            "monkey": ("swinging bot", "surfing bot"),
-            "fox": ("sneaky bot", "sneaky submarine"),
+            "dog": ("barking robot", "splashing robot"),
+            "puppy": ("barking mini robot", "splashing mini robot"),
+            "cat": ("purring robot", "waterproof robot"),
+            "kitten": ("purring mini robot", "waterproof mini robot"),
+            "bear": ("furry robot", "fishing robot"),
+            "rabbit": ("hopping robot", "paddling robot"),
+            "bunny": ("hopping robot", "paddling robot"),
+            "mouse": ("nano robot", "nano submarine"),
+            "squirrel": ("climbing robot", "diving robot"),
+            "lion": ("roaring robot", "bubbling robot"),
+            "elephant": ("heavy robot", "heavy submarine"),
+            "monkey": ("swinging robot", "surfing robot"),
+            "fox": ("sneaky robot", "sneaky submarine"),
             "owl": ("night drone", "harbor drone"),
-            "frog": ("jumping bot", "amphibious bot"),
+            "frog": ("jumping robot", "amphibious robot"),
             "butterfly": ("colorful drone", "colorful water drone"),
-            "fish": ("fish bot", "fish submarine"),
-            "duck": ("quacking bot", "quacking submarine"),
+            "fish": ("fish robot", "fish submarine"),
+            "duck": ("quacking robot", "quacking submarine"),
         }
     ),
     sounds=(
@@ -313,12 +314,12 @@ ROBOT = Voice(
         ),
     ),
     weather={"happy": "Status: green.", "sad": "Status: red.", "calm": "Status: yellow."},
-    header="Mission report {count}. Named units: {cast}. {weather}",
-    header_pattern=r"Mission report \d+\. Named units: \d+\. Status: (?:green|red|yellow)\.\n",
+    header="Robot report {count}. Named units: {cast}. {weather}",
+    header_pattern=r"Robot report \d+\. Named units: \d+\. Status: (?:green|red|yellow)\.\n",
     endings={
-        "happy": "Mission complete. All lights green. Powering down.",
-        "sad": "Mission failed. Rebooting for another try.",
-        "calm": "Mission over. Saving data. Powering down.",
+        "happy": "Job done. All lights green. Powering down.",
+        "sad": "Job failed. Rebooting for another try.",
+        "calm": "Job over. Saving data. Powering down.",
     },
 )
 
