@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from peftlab import inject
+from peftlab import copies, inject
+from peftlab.copies import ParameterCopy
 from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer
+from peftlab.methods.adalora import AdaLoRAConfig
+from peftlab.methods.bitfit import BitFitConfig
+from peftlab.methods.bottleneck import BottleneckConfig, FusionConfig
+from peftlab.methods.dora import DoRAConfig
+from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
+from peftlab.methods.prefix import PrefixConfig
+from peftlab.methods.prompt import PromptConfig
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -32,7 +41,17 @@ PREFIX = "base_model.model."
 WHOLE_MODEL = {"prompt_embeddings"}
 
 # The methods whose files can be read, by PEFT's name for them.
-METHODS: dict[str, type] = {LoRAConfig.PEFT_TYPE: LoRAConfig}
+METHODS: dict[str, type] = {
+    "LORA": LoRAConfig,
+    "DORA": DoRAConfig,
+    "ADALORA": AdaLoRAConfig,
+    "IA3": IA3Config,
+    "PREFIX_TUNING": PrefixConfig,
+    "PROMPT_TUNING": PromptConfig,
+    "BOTTLENECK": BottleneckConfig,
+    "ADAPTER_FUSION": FusionConfig,
+    "BITFIT": BitFitConfig,
+}
 
 
 # --- save and load -------------------------------------------------------------------------------
@@ -54,17 +73,21 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
     """
     if name is None and len(inject.adapters(model)) > 1:
         raise PeftlabError(f"say which adapter to save: {', '.join(inject.adapters(model))}.")
-    layers = dict(inject.select(model, name))
-    method = next(iter(layers.values())).method
+    layers = inject.select(model, name)
+    adapting = {path: layer for path, layer in layers if not isinstance(layer, ParameterCopy)}
+    method = next(iter(adapting.values())).method
+    # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
     tensors = {
-        key: parameter.detach().cpu().contiguous() for key, parameter in _file_names(layers).items()
+        key: parameter.detach().cpu().contiguous().clone()
+        for key, parameter in _file_names(layers).items()
     }
     fields = {
         "peft_type": method.PEFT_TYPE,
         "task_type": "CAUSAL_LM" if hasattr(model, "lm_head") else None,
         "base_model_name_or_path": getattr(model, "name_or_path", "") or None,
         "inference_mode": True,
-        **method.peft_fields(model, layers),
+        **method.peft_fields(model, adapting),
+        **copies.peft_fields(layers),
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,26 +120,31 @@ def load(
     folder = Path(folder)
     fields = _read_fields(folder / CONFIG_FILE)
     tensors = _read_tensors(folder / WEIGHTS_FILE)
-    method = _method(fields, tensors, model, folder)
-    wrappers = inject.build(model, method, name)
+    method, options = _method(fields, tensors, model, folder)
+    wrappers = inject.build(model, method, name, **options)
     parameters = _file_names(wrappers)
     _check_fit(parameters, tensors, folder)
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(tensors[key])
-            parameter.requires_grad_(trainable)
     model.requires_grad_(False)
+    for _, wrapper in wrappers:
+        for parameter in wrapper.adapter_parameters().values():
+            parameter.requires_grad_(trainable)
     inject.attach(model, wrappers)
     return model
 
 
-def _file_names(layers: dict[str, AdapterLayer]) -> dict[str, Tensor]:
+def _file_names(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:
     """What a file holds of an adapter, by the names there."""
-    return {
-        _file_name(path, layer.method.PEFT_NAMES[key]): value
-        for path, layer in layers.items()
-        for key, value in layer.saved_parameters().items()
-    }
+    adapted = {path for path, layer in layers if not isinstance(layer, ParameterCopy)}
+    names = {}
+    for path, layer in layers:
+        # PEFT's wrapper of an adapted layer calls what it wraps `base_layer`.
+        inner = ".base_layer" if isinstance(layer, ParameterCopy) and path in adapted else ""
+        for key, value in layer.saved_parameters().items():
+            names[_file_name(path + inner, layer.method.PEFT_NAMES[key])] = value
+    return names
 
 
 def _file_name(path: str, name: str) -> str:
@@ -154,13 +182,18 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 def _method(
     fields: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, folder: Path
-) -> inject.Method:
-    """The method that a file describes, with settings that we can honour."""
+) -> tuple[inject.Method, dict[str, Any]]:
+    """The method that a file describes, and what trains beside it as options of ``build``.
+
+    Tensors that repeat what the model holds already are taken out of ``tensors``.
+    """
     file = folder / CONFIG_FILE
-    method = METHODS.get(fields["peft_type"])
+    # PEFT files DoRA under LoRA's name, with a flag.
+    kind = "DORA" if fields.get("use_dora") else fields["peft_type"]
+    method = METHODS.get(kind)
     if method is None:
         raise PeftlabError(
-            f"{file} describes a {fields['peft_type']} adapter; peftlab reads {', '.join(METHODS)}."
+            f"{file} describes a {kind} adapter; peftlab reads {', '.join(METHODS)}."
         )
     for option, off in method.PEFT_OFF.items():
         if fields.get(option, off) not in (off, None):
@@ -169,16 +202,14 @@ def _method(
                 "load it with Hugging Face PEFT instead."
             )
     known = {path for path, _ in inject.named_layers(model)}
-    paths = []
+    paths, others = [], []
     for key in tensors:
         if key in WHOLE_MODEL & set(method.PEFT_NAMES.values()):
             continue
         name = next((n for n in method.PEFT_NAMES.values() if key.endswith("." + n)), None)
-        if name is None or not key.startswith(PREFIX):
-            raise PeftlabError(
-                f"{folder} holds {key!r}, which is no {fields['peft_type']} parameter; "
-                "load it with Hugging Face PEFT instead."
-            )
+        if name is None:
+            others.append(key)
+            continue
         path = key.removeprefix(PREFIX).removesuffix("." + name)
         if path not in known:
             raise PeftlabError(
@@ -187,8 +218,25 @@ def _method(
             )
         if path not in paths:
             paths.append(path)
+    modules = set()
+    for key in others:
+        module = copies.module_of(key.removeprefix(PREFIX), tensors[key], fields, model)
+        if module is copies.NOTHING_NEW:
+            del tensors[key]
+        elif module is None or not key.startswith(PREFIX):
+            raise PeftlabError(
+                f"{folder} holds {key!r}, which is no {kind} parameter; "
+                "load it with Hugging Face PEFT instead."
+            )
+        elif module:
+            modules.add(module)
+    options = {
+        "also_train": sorted(modules),
+        "bias": copies.OUR_BIAS.get(fields.get("bias") or "none", "none"),
+        "tie": bool(fields.get("ensure_weight_tying")),
+    }
     try:
-        return method.from_peft(fields, model, paths)
+        return method.from_peft(fields, model, paths), options
     except (KeyError, TypeError) as error:
         raise PeftlabError(f"{file} lacks a usable value ({error}); save it again.") from None
 
@@ -234,19 +282,14 @@ def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) 
         layers = [(path, layer) for path, layer in layers if layer.enabled]
     _check_mergeable(model, layers, keep_base)
     for _, layer in layers:
-        base = layer.innermost
-        layer.merged = keep_base
+        layer.merged = True
         for key, tensor in _to_merge(layer):
-            original = f"unmerged_{key}"
-            if keep_base and not hasattr(base, original):
+            if not hasattr(layer.innermost, f"unmerged_{key}"):
                 # A buffer follows the layer to another device; not persistent, it stays out of
                 # the state dict.
-                base.register_buffer(original, tensor.data, persistent=False)
-            elif not keep_base and hasattr(base, original):
-                setattr(base, original, _merged(layer, key, getattr(base, original)))
-            elif not keep_base:
-                tensor.data = _merged(layer, key, tensor.data)
+                layer.innermost.register_buffer(f"unmerged_{key}", tensor.data, persistent=False)
     if not keep_base:
+        _make_permanent(model, layers)
         _unwrap(model, [layer for _, layer in layers])
     _refresh_merged(model)
     return model
@@ -265,6 +308,8 @@ def unmerge(model: nn.Module, name: str | None = None) -> nn.Module:
     layers = inject.select(model, name)
     if name is None:
         layers = [(path, layer) for path, layer in layers if layer.merged]
+    leaving = {id(layer) for _, layer in layers}
+    _check_order(model, lambda layer: layer.merged and id(layer) not in leaving)
     if not layers or not all(layer.merged for _, layer in layers):
         which = "no adapter" if name is None else f"{name!r}"
         verb = "is" if name is None else "is not"
@@ -294,6 +339,13 @@ def _check_mergeable(
     if not layers:
         raise PeftlabError("no adapter is switched on, so there is nothing to merge.")
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    # Copies of tied parameters are tied too, so merging all of them is merging one.
+    copied = Counter(
+        id(parameter)
+        for _, layer in layers
+        if isinstance(layer, ParameterCopy)
+        for _, parameter in _to_merge(layer)
+    )
     for path, layer in layers:
         if layer.CANNOT_MERGE:
             raise PeftlabError(f"{layer.adapter!r} cannot be merged: {layer.CANNOT_MERGE}.")
@@ -307,10 +359,42 @@ def _check_mergeable(
                     f"the base {key} of {path!r} is quantized ({tensor.dtype}), and adding to it "
                     "would round the update away; load the base in 16 or 32 bit, then merge."
                 )
-            if owners[id(tensor)] > 1:
+            together = isinstance(layer, ParameterCopy) and copied[id(tensor)] == owners[id(tensor)]
+            if owners[id(tensor)] > 1 and not together:
                 raise PeftlabError(
                     f"the base {key} of {path!r} is tied to another layer, which merging would "
                     "change too; leave this layer out of the adapter, or do not merge."
+                )
+
+    chosen = {id(layer) for _, layer in layers}
+    _check_order(
+        model, lambda layer: id(layer) in chosen or (keep_base and layer.merged and layer.enabled)
+    )
+    for _, layer in inject.adapter_layers(model):
+        if not keep_base and layer.USES_WEIGHT and id(layer) not in chosen:
+            inner = {id(other.innermost) for _, other in layers}
+            if id(layer.innermost) in inner:
+                raise PeftlabError(
+                    f"{layer.adapter!r} is computed from the weights that would change for good; "
+                    "merge it too, or remove it first."
+                )
+
+
+def _check_order(model: nn.Module, merged: Callable[[AdapterLayer], bool]) -> None:
+    """Whether the layers that would be merged can be, while the others stay outside the weights.
+
+    What is in the weight acts first. An adapter that scales or replaces what it wraps must not
+    change places with another one.
+    """
+    for path, module in inject.named_layers(model):
+        inner = []
+        for layer in _wrappers(module):
+            if not merged(layer):
+                inner += [layer] if layer.enabled else []
+            elif inner and not all(other.ADDITIVE for other in (layer, *inner)):
+                raise PeftlabError(
+                    f"{layer.adapter!r} cannot be in the weight of {path!r} while "
+                    f"{inner[0].adapter!r}, which acts before it, is not; merge or unmerge both."
                 )
 
 
@@ -320,9 +404,13 @@ def _to_merge(layer: AdapterLayer) -> list[tuple[str, nn.Parameter]]:
     return [(key, parameters[key]) for key in layer.MERGES if parameters.get(key) is not None]
 
 
-def _merged(layer: AdapterLayer, key: str, tensor: Tensor) -> Tensor:
-    """This tensor of the base with one adapter in it."""
-    return getattr(layer, f"merged_{key}")(tensor)
+def _make_permanent(model: nn.Module, layers: list[tuple[str, AdapterLayer]]) -> None:
+    """Replace the originals that were kept by the originals with these layers in them."""
+    going = {id(layer) for _, layer in layers}
+    for _, module in inject.named_layers(model):
+        chosen = [layer for layer in _wrappers(module) if id(layer) in going]
+        for name, tensor in _with_adapters(module, chosen).items():
+            setattr(inject.innermost(module), f"unmerged_{name}", tensor)
 
 
 def _refresh_merged(model: nn.Module) -> None:
@@ -330,17 +418,25 @@ def _refresh_merged(model: nn.Module) -> None:
     for _, module in inject.named_layers(model):
         base = inject.innermost(module)
         merged = [layer for layer in _wrappers(module) if layer.merged]
-        for key, parameter in base._parameters.items():
-            original = f"unmerged_{key}"
-            if not hasattr(base, original):
-                continue
-            tensor = getattr(base, original)
-            changing = [layer for layer in merged if key in layer.MERGES]
-            for layer in changing:
-                tensor = _merged(layer, key, tensor)
-            parameter.data = tensor
-            if not changing:
-                delattr(base, original)
+        for key, tensor in _with_adapters(module, merged).items():
+            base._parameters[key].data = tensor
+        for key in base._parameters:
+            if hasattr(base, f"unmerged_{key}") and not any(key in x.MERGES for x in merged):
+                delattr(base, f"unmerged_{key}")
+
+
+def _with_adapters(module: nn.Module, layers: list[AdapterLayer]) -> dict[str, Tensor]:
+    """The originals that were kept, by name, with these layers applied from the inside out."""
+    base = inject.innermost(module)
+    tensors = {}
+    for key in base._parameters:
+        if hasattr(base, f"unmerged_{key}"):
+            tensor = getattr(base, f"unmerged_{key}")
+            for layer in layers:
+                if key in layer.MERGES:
+                    tensor = getattr(layer, f"merged_{key}")(tensor)
+            tensors[key] = tensor
+    return tensors
 
 
 def _wrappers(module: nn.Module) -> list[AdapterLayer]:

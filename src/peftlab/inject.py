@@ -11,6 +11,7 @@ add up: ``y = base(x) + delta_1(x) + delta_2(x)``.
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ class AdapterLayer(nn.Module):
     MERGES: tuple[str, ...] = ("weight",)
     # Why the method cannot be merged, as the end of a sentence; empty if it can.
     CANNOT_MERGE: str = ""
+    # Whether the contribution is a term of its own, ``base(x) + term``, for the same term whatever
+    # the base is. Such adapters on one layer can be merged one by one; others inside out only.
+    ADDITIVE: bool = False
+    # Whether the contribution is computed from the base's original weight.
+    USES_WEIGHT: bool = False
 
     def __init__(self, base: nn.Module, method: Method, adapter: str) -> None:
         super().__init__()
@@ -125,6 +131,33 @@ def linear_features(layer: nn.Module) -> tuple[int, int]:
         return layer.weight.shape[0], layer.nf
     # A 4-bit layer's weight is packed bytes, so its shape says nothing: ask the layer.
     return layer.in_features, layer.out_features
+
+
+def dense_weight(layer: nn.Module) -> Tensor:
+    """The original weight of a linear layer as (d_out, d_in), whatever its layout or packing.
+
+    Adapters that are merged are not in it, and a 4-bit weight comes back dequantized. Nothing is
+    copied if the weight is stored that way already.
+    """
+    layer = innermost(layer)
+    weight = getattr(layer, "unmerged_weight", layer.weight).detach()
+    state = getattr(layer.weight, "quant_state", None)
+    if state is not None:
+        weight = _dequantized(weight, state)
+    elif hasattr(layer, "dequantize"):
+        weight = layer.dequantize()
+    return weight.T if is_conv1d(layer) else weight
+
+
+def _dequantized(weight: Tensor, state: Any) -> Tensor:
+    """The values of a bitsandbytes 4-bit weight."""
+    from bitsandbytes import functional
+
+    if getattr(state, "packing_format_for_cpu", False):
+        # On CPUs with AVX512-BF16 the first evaluation repacks the bytes, and dequantize_4bit then
+        # misreads them. The inverse writes into the state it is given: hand it a copy.
+        weight, state = functional._convert_weight_packed_for_cpu_inverse(weight, copy.copy(state))
+    return functional.dequantize_4bit(weight, state)
 
 
 def innermost(layer: nn.Module) -> nn.Module:
@@ -238,7 +271,14 @@ def compact_targets(model: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
 # --- adapters ------------------------------------------------------------------------------------
 
 
-def apply(model: nn.Module, method: Method, *, name: str = "default") -> nn.Module:
+def apply(
+    model: nn.Module,
+    method: Method,
+    *,
+    name: str = "default",
+    also_train: str | Sequence[str] = (),
+    bias: str = "none",
+) -> nn.Module:
     """Add an adapter to the model, in place, and make its parameters the only ones that train.
 
     Every other parameter is frozen, those of adapters applied earlier included (``switch`` makes
@@ -249,6 +289,12 @@ def apply(model: nn.Module, method: Method, *, name: str = "default") -> nn.Modu
         model: the model to adapt; it is changed in place.
         method: the configuration of a method, for example ``LoRAConfig(rank=8)``.
         name: what to call this adapter.
+        also_train: modules to train in full beside the adapter, such as a new classification head
+            (``"classifier"``): names, ends of names, or regular expressions. The adapter holds
+            copies of their parameters, and the method adapts nothing inside them. Tied weights
+            stay tied. This is PEFT's ``modules_to_save``.
+        bias: which biases to train, as copies too: ``"none"``, ``"targets"`` (those of the adapted
+            layers, PEFT's ``bias="lora_only"``) or ``"all"``.
 
     Returns:
         The same model, for chaining.
@@ -256,37 +302,54 @@ def apply(model: nn.Module, method: Method, *, name: str = "default") -> nn.Modu
     Raises:
         PeftlabError: the name is taken, or a target matches no layer.
     """
-    wrappers = build(model, method, name)
+    wrappers = build(model, method, name, also_train=also_train, bias=bias)
     model.requires_grad_(False)
     attach(model, wrappers)
-    for wrapper in wrappers.values():
+    for _, wrapper in wrappers:
         for parameter in wrapper.adapter_parameters().values():
             parameter.requires_grad_(True)
     return model
 
 
-def build(model: nn.Module, method: Method, name: str) -> dict[str, AdapterLayer]:
-    """The wrappers of a new adapter, by the name of the module each wraps; changes nothing.
+def build(
+    model: nn.Module,
+    method: Method,
+    name: str,
+    *,
+    also_train: str | Sequence[str] = (),
+    bias: str = "none",
+    tie: bool = True,
+) -> list[tuple[str, AdapterLayer]]:
+    """A new adapter's wrappers, each with the name of the module it wraps; changes nothing.
+
+    Args:
+        model, method, name, also_train, bias: see ``apply``.
+        tie: whether copies of tied parameters are tied like their originals.
 
     Raises:
         PeftlabError: the name is taken, or the method does not fit the model.
     """
+    from peftlab.copies import parameter_copies  # it imports this module
+
     if name in adapters(model):
         raise PeftlabError(
             f"the model already has an adapter named {name!r}; remove it or choose another name."
         )
-    return method.wrappers(model, name)
+    wrappers = method.wrappers(model, name)
+    return parameter_copies(model, wrappers, name, also_train, bias, tie)
 
 
-def attach(model: nn.Module, wrappers: dict[str, AdapterLayer]) -> None:
-    """Put each wrapper where the module that it wraps stands, wherever it stands."""
-    replacement = {id(wrapper.base): wrapper for wrapper in wrappers.values()}
-    for _, module in named_layers(model):
-        parent = innermost(module)
-        # `_modules`, because `named_children` shows a module that has two names only once.
-        for child_name, child in list(parent._modules.items()):
-            if id(child) in replacement:
-                setattr(parent, child_name, replacement[id(child)])
+def attach(model: nn.Module, wrappers: Sequence[tuple[str, AdapterLayer]]) -> None:
+    """Put each wrapper where the module that it wraps stands, wherever it stands.
+
+    The list goes from the outside in: a later wrapper may stand below an earlier one.
+    """
+    for _, wrapper in wrappers:
+        for parent in list(model.modules()):
+            # `_modules`, because `named_children` shows a module that has two names only once.
+            for child_name, child in parent._modules.items():
+                if child is wrapper.base and parent is not wrapper:
+                    setattr(parent, child_name, wrapper)
 
 
 def adapter_layers(model: nn.Module, name: str | None = None) -> list[tuple[str, AdapterLayer]]:

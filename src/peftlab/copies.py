@@ -1,0 +1,231 @@
+"""Parameters that train in full beside an adapter: a new head, a norm, the biases.
+
+The model's own parameters never change. What trains is a copy, which takes the original's place
+while the adapter is on, so that switching it off gives the base model back bit for bit and
+several adapters can each have their own head. PEFT calls such modules ``modules_to_save``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from peftlab.errors import PeftlabError
+from peftlab.inject import AdapterLayer, innermost, matches, named_layers
+
+
+@dataclass(frozen=True)
+class AlsoTrain:
+    """What an adapter trains in full.
+
+    Attributes:
+        modules: names of whole modules, such as ``classifier``.
+        bias: ``"none"``, ``"targets"`` or ``"all"``; see ``inject.apply``.
+        tied: whether copies are tied where the originals are.
+    """
+
+    modules: tuple[str, ...]
+    bias: str
+    tied: bool
+
+    # In a file the copies have the names of the originals.
+    PEFT_NAMES: ClassVar[dict[str, str]] = {"weight": "weight", "bias": "bias"}
+
+
+class ParameterCopy(AdapterLayer):
+    """A module of the model that computes with other values for some of its parameters.
+
+    It wraps the module directly, below all other adapters: those add to the new values as they
+    would to the old.
+
+    Attributes:
+        PARAMETERS: names of the copied parameters; the same as in the base.
+    """
+
+    def __init__(
+        self, base: nn.Module, method: AlsoTrain, adapter: str, copies: dict[str, nn.Parameter]
+    ) -> None:
+        super().__init__(base, method, adapter)
+        self.PARAMETERS = self.MERGES = tuple(copies)
+        for name, parameter in copies.items():
+            self.register_parameter(name, parameter)
+
+    def forward(self, *args, **kwargs):
+        # Another adapter may have its own copies just below. The outer ones win.
+        values: dict[str, Tensor] = {}
+        layer: nn.Module = self
+        while isinstance(layer, ParameterCopy):
+            if layer.active:
+                values = layer.adapter_parameters() | values
+            layer = layer.base
+        return functional_call(layer, values, args, kwargs)
+
+    def merged_weight(self, weight: Tensor) -> Tensor:
+        return self.weight.detach().clone()
+
+    def merged_bias(self, bias: Tensor) -> Tensor:
+        return self.bias.detach().clone()
+
+
+def parameter_copies(
+    model: nn.Module,
+    wrappers: dict[str, AdapterLayer],
+    adapter: str,
+    also_train: str | Sequence[str],
+    bias: str,
+    tie: bool,
+) -> list[tuple[str, AdapterLayer]]:
+    """The wrappers of a method together with the copies that train beside them.
+
+    A wrapper inside a module that trains in full is left out: there is nothing to adapt.
+
+    Raises:
+        PeftlabError: a pattern matches no module, a module cannot be copied, or nothing is left
+            for the method to adapt.
+    """
+    if bias not in ("none", "targets", "all"):
+        raise PeftlabError(f'bias must be "none", "targets" or "all", not {bias!r}.')
+    layers = named_layers(model)
+    modules = _matching(layers, [also_train] if isinstance(also_train, str) else also_train)
+    kept = {path: layer for path, layer in wrappers.items() if not _inside(path, modules)}
+    if wrappers and not kept:
+        raise PeftlabError(
+            f"also_train={also_train!r} covers every target of the method; leave one of them out."
+        )
+
+    # (module's name, parameter's name) of each parameter to copy
+    chosen = [
+        (path, name, parameter)
+        for path, module in layers
+        for name, parameter in innermost(module)._parameters.items()
+        if parameter is not None
+        and (
+            _inside(path, modules)
+            or (name == "bias" and (bias == "all" or (bias == "targets" and path in kept)))
+        )
+    ]
+    if tie:
+        tied = {id(parameter) for _, _, parameter in chosen}
+        chosen = [
+            (path, name, parameter)
+            for path, module in layers
+            for name, parameter in innermost(module)._parameters.items()
+            if id(parameter) in tied
+        ]
+    copies: dict[str, dict[str, nn.Parameter]] = {}
+    copy_of: dict[int, nn.Parameter] = {}
+    for path, name, parameter in chosen:
+        _check_copyable(path, name, parameter)
+        if not tie or id(parameter) not in copy_of:
+            copy_of[id(parameter)] = nn.Parameter(parameter.detach().clone())
+        copies.setdefault(path, {})[name] = copy_of[id(parameter)]
+
+    method = AlsoTrain(tuple(modules), bias, tied=tie and len(copy_of) < len(chosen))
+    modules_by_path = dict(layers)
+    return [
+        *kept.items(),
+        *(
+            (path, ParameterCopy(_below_adapters(modules_by_path[path]), method, adapter, values))
+            for path, values in copies.items()
+        ),
+    ]
+
+
+def _matching(layers: Iterable[tuple[str, nn.Module]], patterns: Sequence[str]) -> list[str]:
+    """Names of the modules that the patterns mean."""
+    found: list[str] = []
+    for pattern in patterns:
+        paths = [path for path, _ in layers if path and matches(path, pattern)]
+        if not paths:
+            raise PeftlabError(
+                f"also_train {pattern!r} matches no module of the model; name a module as "
+                "model.named_modules() does, or the end of its name."
+            )
+        found += [path for path in paths if path not in found]
+    return found
+
+
+def _inside(path: str, modules: Sequence[str]) -> bool:
+    """Whether a module is one of these or inside one."""
+    return any(path == module or path.startswith(module + ".") for module in modules)
+
+
+def _check_copyable(path: str, name: str, parameter: nn.Parameter) -> None:
+    if not parameter.is_floating_point():
+        raise PeftlabError(f"{path}.{name} is quantized ({parameter.dtype}) and cannot train.")
+    if name not in AlsoTrain.PEFT_NAMES:
+        raise PeftlabError(
+            f"{path!r} holds a parameter named {name!r}, and only weights and biases can be "
+            "copied; choose a module inside it."
+        )
+
+
+def _below_adapters(module: nn.Module) -> nn.Module:
+    """What a new copy wraps: the module itself, or the copies that other adapters have of it."""
+    while isinstance(module, AdapterLayer) and not isinstance(module, ParameterCopy):
+        module = module.base
+    return module
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+# Our names and PEFT's for which biases train.
+PEFT_BIAS = {"none": "none", "targets": "lora_only", "all": "all"}
+OUR_BIAS = {theirs: ours for ours, theirs in PEFT_BIAS.items()}
+
+NOTHING_NEW = object()
+
+
+def peft_fields(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Any]:
+    """What PEFT calls the settings of an adapter's copies; nothing if it has none."""
+    method = next((layer.method for _, layer in layers if isinstance(layer, ParameterCopy)), None)
+    if method is None:
+        return {}
+    fields: dict[str, Any] = {"modules_to_save": list(method.modules) or None}
+    if method.bias != "none":
+        fields["bias"] = PEFT_BIAS[method.bias]
+    if method.tied:
+        fields["ensure_weight_tying"] = True
+    return fields
+
+
+def module_of(name: str, tensor: Tensor, fields: dict[str, Any], model: nn.Module) -> Any:
+    """To which module that trains in full a tensor of a file belongs.
+
+    Args:
+        name: the tensor's name, without PEFT's prefix.
+        tensor: its value.
+        fields: the file's ``adapter_config.json``.
+        model: the model to load into.
+
+    Returns:
+        The module's name; ``""`` for a bias that trains by itself; ``NOTHING_NEW`` for a tensor
+        that the model holds already or that nothing reads; ``None`` for one it has no place for.
+    """
+    path, _, parameter = name.rpartition(".")
+    saved = fields.get("modules_to_save") or []
+    for module in saved:
+        # With bias="all", PEFT writes the biases of saved modules again under these names.
+        if any(f"{module}.{copy}." in name for copy in ("original_module", "modules_to_save")):
+            return NOTHING_NEW
+    layers = dict(named_layers(model))
+    owner = innermost(layers.get(path.removesuffix(".base_layer"), nn.Identity()))
+    current = owner._parameters.get(parameter)
+    if current is None:
+        return None
+    parts = path.split(".")
+    prefixes = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    for prefix in prefixes:
+        if any(prefix.endswith(module) for module in saved):
+            return prefix
+    if parameter == "bias" and fields.get("bias", "none") != "none":
+        return ""
+    # PEFT adds the whole embedding when it was adapted or resized: a copy, unless it is the same.
+    if tensor.shape == current.shape and torch.equal(tensor.to(current), current):
+        return NOTHING_NEW
+    return None if path.endswith(".base_layer") else path

@@ -1,0 +1,191 @@
+"""IA³: infused adapter by inhibiting and amplifying inner activations (Liu et al. 2022).
+
+arXiv 2205.05638, "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context
+Learning".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from peftlab.errors import PeftlabError
+from peftlab.inject import (
+    AdapterLayer,
+    adapter_dtype,
+    compact_targets,
+    is_conv1d,
+    linear_features,
+    linear_targets,
+    matches,
+)
+
+# Keys and values, and the feed-forward block's down-projection, by transformers' `model_type`.
+# In GPT-2 one layer makes queries, keys and values, so all three are scaled, as PEFT does.
+_GATED = (("k_proj", "v_proj"), ("down_proj",))
+_ENCODER = (("key", "value"), (r".*layer\.\d+\.output\.dense",))
+FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"), _GATED
+    ),
+    "gpt2": (("c_attn",), ("mlp.c_proj",)),
+    "opt": (("k_proj", "v_proj"), ("fc2",)),
+    "bert": _ENCODER,
+    "roberta": _ENCODER,
+}
+
+
+@dataclass(frozen=True)
+class IA3Config:
+    """How to adapt a model with IA³.
+
+    Attributes:
+        targets: which linear layers get a scale, see ``inject.match_targets``. ``None`` means
+            keys, values and the feed-forward block's down-projection, in the model families
+            that ``FAMILIES`` lists.
+        feedforward: which of the targets have their input scaled instead of their output.
+            ``None`` means the down-projections of the family; ``()`` means none.
+
+    Raises:
+        PeftlabError: targets are empty.
+    """
+
+    targets: str | tuple[str, ...] | None = None
+    feedforward: str | tuple[str, ...] | None = None
+
+    PEFT_TYPE: ClassVar[str] = "IA3"
+    PEFT_NAMES: ClassVar[dict[str, str]] = {"scale": "ia3_l"}
+    PEFT_OFF: ClassVar[dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        if self.targets is not None and not self.targets:
+            raise PeftlabError("targets is empty; name a layer, or leave it out for the default.")
+        for name in ("targets", "feedforward"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                object.__setattr__(self, name, tuple(value))
+
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """An IA³ layer for each target."""
+        outputs, inputs = (), self.feedforward
+        if self.targets is None or inputs is None:
+            outputs, family_inputs = self._family(model)
+            inputs = family_inputs if inputs is None else inputs
+        inputs = (inputs,) if isinstance(inputs, str) else inputs
+        layers = linear_targets(
+            model, (*outputs, *inputs) if self.targets is None else self.targets
+        )
+        for pattern in self.feedforward or ():
+            if not any(matches(path, pattern) for path in layers):
+                raise PeftlabError(f"feedforward {pattern!r} matches none of the targets; add it.")
+        return {
+            path: IA3Linear(layer, self, adapter, feedforward=any(matches(path, p) for p in inputs))
+            for path, layer in layers.items()
+        }
+
+    def _family(self, model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The default (outputs, inputs) to scale."""
+        family = getattr(getattr(model, "config", None), "model_type", None)
+        if family not in FAMILIES:
+            raise PeftlabError(
+                f"IA³ has no default targets for {family or type(model).__name__!r}; give targets= "
+                "(keys, values, down-projection) and feedforward= (the down-projection)."
+            )
+        return FAMILIES[family]
+
+    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
+        """What PEFT's ``IA3Config`` calls these settings."""
+        inputs = [path for path, layer in layers.items() if layer.feedforward]
+        targets = compact_targets(model, list(layers))
+        feedforward = compact_targets(model, inputs) if inputs else ()
+        if not set(feedforward) <= set(targets):  # PEFT wants a subset: full names are one
+            targets, feedforward = tuple(layers), tuple(inputs)
+        return {
+            "target_modules": list(targets),
+            "feedforward_modules": list(feedforward),
+            "fan_in_fan_out": any(is_conv1d(layer.innermost) for layer in layers.values()),
+        }
+
+    @classmethod
+    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> IA3Config:
+        """The configuration that PEFT's fields describe, for the layers that a file adapts."""
+        inputs = [path for path in paths if _is_feedforward(path, fields["feedforward_modules"])]
+        return cls(
+            targets=compact_targets(model, paths),
+            feedforward=compact_targets(model, inputs) if inputs else (),
+        )
+
+
+def _is_feedforward(path: str, modules: str | Sequence[str]) -> bool:
+    """PEFT's rule: a string is a regular expression, a list holds ends of names."""
+    if isinstance(modules, str):
+        return re.fullmatch(modules, path) is not None
+    return any(path.endswith(module) for module in modules)
+
+
+class IA3Linear(AdapterLayer):
+    r"""A frozen linear layer with one trained factor per output feature, or per input feature.
+
+    .. math::
+        y = l \odot (W x + b) \quad\text{(keys, values)}, \qquad
+        y = W (l \odot x) + b \quad\text{(feed-forward block)}
+
+    l starts at one, so that the layer first computes exactly what its base does (IA³ §3.3).
+
+    Shapes:
+        input ``(..., d_in)``, output ``(..., d_out)``.
+
+    Attributes:
+        feedforward: whether the input is scaled.
+        scale: l, ``(d_in,)`` if the input is scaled, else ``(d_out,)``.
+    """
+
+    PARAMETERS = ("scale",)
+    MERGES = ("weight", "bias")
+
+    def __init__(
+        self,
+        base: nn.Module,
+        method: IA3Config,
+        adapter: str = "default",
+        *,
+        feedforward: bool = False,
+    ) -> None:
+        super().__init__(base, method, adapter)
+        weight = self.weight
+        d_in, d_out = linear_features(self.innermost)
+        self.feedforward = feedforward
+        self.scale = nn.Parameter(
+            torch.ones(
+                d_in if feedforward else d_out, device=weight.device, dtype=adapter_dtype(weight)
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return self.base(x)
+        if self.feedforward:
+            return self.base((self.scale * x).to(x.dtype))
+        y = self.base(x)
+        return (self.scale * y).to(y.dtype)
+
+    @torch.no_grad()
+    def merged_weight(self, weight: Tensor) -> Tensor:
+        """The rows of W times l, or its columns in the feed-forward block; rounded once."""
+        along_rows = self.feedforward != is_conv1d(self.innermost)
+        scale = self.scale if along_rows else self.scale[:, None]
+        return (scale * weight).to(weight.dtype)
+
+    @torch.no_grad()
+    def merged_bias(self, bias: Tensor) -> Tensor:
+        """l ⊙ b, or b in the feed-forward block."""
+        return bias if self.feedforward else (self.scale * bias).to(bias.dtype)
+
+    def saved_parameters(self) -> dict[str, Tensor]:
+        """l in PEFT's shape: a column for outputs, a row for inputs."""
+        return {"scale": self.scale[None, :] if self.feedforward else self.scale[:, None]}
