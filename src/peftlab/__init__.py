@@ -19,11 +19,17 @@ if TYPE_CHECKING:
         switch,
         trainable_report,
     )
+    from peftlab.methods.adalora import AdaLoRAConfig
+    from peftlab.methods.dora import DoRAConfig
+    from peftlab.methods.ia3 import IA3Config
     from peftlab.methods.lora import LoRAConfig
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdaLoRAConfig",
+    "DoRAConfig",
+    "IA3Config",
     "LoRAConfig",
     "PeftlabError",
     "adapter_layers",
@@ -54,6 +60,9 @@ _HOME = {
         "switch",
         "trainable_report",
     ),
+    "peftlab.methods.adalora": ("AdaLoRAConfig",),
+    "peftlab.methods.dora": ("DoRAConfig",),
+    "peftlab.methods.ia3": ("IA3Config",),
     "peftlab.methods.lora": ("LoRAConfig",),
 }
 

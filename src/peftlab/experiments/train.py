@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -124,6 +125,8 @@ def train(
     folder: str | Path | None = None,
     resume: bool = False,
     on_step: Callable[[int, nn.Module], None] | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    groups: Sequence[dict[str, Any]] | None = None,
     progress: bool = True,
 ) -> History:
     """Train the parameters that require gradients, in place.
@@ -139,15 +142,20 @@ def train(
         folder: where checkpoints go.
         resume: go on from the checkpoint in ``folder`` if there is one; the result is the same as
             without the interruption.
-        on_step: called with (step, model) after each step, for example to record a norm.
+        on_step: called with (step, model) after each step, while the gradients are still there, for
+            example to record a norm.
+        penalty: a term of the model's parameters to add to the loss of each step; it is not part of
+            the losses in the history.
+        groups: parameter groups for the optimizer. The rate of a group is the schedule's times the
+            group's ``lr_ratio``, if it has one; see ``lora_variants.parameter_groups``.
         progress: show a progress bar on stderr.
 
     Returns:
         The history, from step 1 also when resumed.
 
     Raises:
-        PeftlabError: nothing would train, there are no examples, an adapter is merged, the loss
-            is not finite, or a checkpoint does not fit.
+        PeftlabError: nothing would train, there are no examples, an adapter is merged, the groups
+            or a checkpoint do not fit, or the loss is not finite.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
@@ -160,9 +168,7 @@ def train(
 
     device = next(iter(trained.values())).device
     pad_id = getattr(model.config, "pad_token_id", None) or 0  # masked, so any id will do
-    optimizer = torch.optim.AdamW(
-        trained.values(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = _optimizer(trained, groups, config)
     history = History()
     was_training = model.training
     cuda_devices = [device] if device.type == "cuda" else []
@@ -188,14 +194,16 @@ def train(
             model.train()
             rate = learning_rate_at(step, config)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("lr_ratio", 1.0)
             size = config.batch_size * config.accumulation
             chosen = [examples[i] for i in batch_indices(step, len(examples), size, config.seed)]
             parts = [
                 collate(chosen[start : start + config.batch_size], pad_id)
                 for start in range(0, size, config.batch_size)
             ]
-            loss = _train_step(model, parts, optimizer, trained, config.max_grad_norm, device)
+            loss = _train_step(
+                model, parts, optimizer, trained, config.max_grad_norm, device, penalty
+            )
             if not math.isfinite(loss):
                 raise PeftlabError(
                     f"the loss became {loss} in step {step}; lower the learning rate "
@@ -217,6 +225,18 @@ def train(
     return history
 
 
+def _optimizer(
+    trained: dict[str, nn.Parameter], groups: Sequence[dict[str, Any]] | None, config: TrainConfig
+) -> torch.optim.Optimizer:
+    """AdamW for the parameters that train, in the groups that the caller wants."""
+    # Copies, because the optimizer writes into the dictionaries it is given.
+    groups = [dict(group) for group in groups or [{"params": list(trained.values())}]]
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    if sorted(grouped) != sorted(map(id, trained.values())):
+        raise PeftlabError("groups must hold each parameter that trains once, and no other.")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
 def _train_step(
     model: nn.Module,
     parts: Sequence[dict[str, Tensor]],
@@ -224,6 +244,7 @@ def _train_step(
     trained: dict[str, nn.Parameter],
     max_grad_norm: float,
     device: torch.device,
+    penalty: Callable[[nn.Module], Tensor] | None,
 ) -> float:
     """One optimizer step over all parts of a batch; returns the mean loss per target token."""
     optimizer.zero_grad(set_to_none=True)
@@ -238,6 +259,8 @@ def _train_step(
         loss = next_token_loss(logits, part["labels"], reduction="sum") / targets
         loss.backward()
         total += loss.item()
+    if penalty is not None:
+        penalty(model).backward()
     nn.utils.clip_grad_norm_(trained.values(), max_grad_norm)
     optimizer.step()
     return total
