@@ -184,8 +184,13 @@ def from_bitsandbytes(parameter: Any) -> tuple[Tensor, QuantState]:
             "this CPU; load the model again, and merge or convert it before its first forward "
             "pass in eval mode."
         )
+    return from_quant_state(parameter.data, theirs)
+
+
+def from_quant_state(packed: Tensor, theirs: Any) -> tuple[Tensor, QuantState]:
+    """Codes and state from bitsandbytes' codes and ``bitsandbytes.functional.QuantState``."""
     nested = Nested(theirs.state2.absmax, theirs.offset) if theirs.nested else None
-    return _bytes(parameter.data), QuantState(
+    return _bytes(packed), QuantState(
         format=FORMATS[theirs.quant_type],
         shape=theirs.shape,
         dtype=theirs.dtype,

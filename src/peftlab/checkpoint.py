@@ -28,6 +28,7 @@ from peftlab.methods.bottleneck import BottleneckConfig, FusionConfig
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
+from peftlab.methods.qlora import dequantize_model, is_quantized
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 
@@ -263,6 +264,10 @@ def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) 
     A merged model computes the same function with one matrix product per layer, at the cost of
     the plain base model (LoRA §4.1, "no additional inference latency").
 
+    A 4-bit layer becomes an ordinary one in the precision it had before it was quantized, so that
+    merging loses nothing but that precision's rounding; ``methods.qlora_merge`` has the ways that
+    keep the model small. ``unmerge`` then restores the values that the 4 bits stood for.
+
     Args:
         model: the model, changed in place.
         name: which adapter; every enabled one if left out.
@@ -275,12 +280,13 @@ def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) 
 
     Raises:
         PeftlabError: the method cannot be merged, the adapter is merged already or switched off,
-            or a base weight is quantized or shared with another layer. Nothing is changed then.
+            or a base weight is in 8 bit or shared with another layer. Nothing is changed then.
     """
     layers = inject.select(model, name)
     if name is None:
         layers = [(path, layer) for path, layer in layers if layer.enabled]
     _check_mergeable(model, layers, keep_base)
+    dequantize_model(model, layers=[layer.innermost for _, layer in layers if _is_packed(layer)])
     for _, layer in layers:
         layer.merged = True
         for key, tensor in _to_merge(layer):
@@ -354,7 +360,7 @@ def _check_mergeable(
         if not layer.enabled:
             raise PeftlabError(f"{layer.adapter!r} is switched off; switch to it, then merge.")
         for key, tensor in _to_merge(layer):
-            if not tensor.is_floating_point():
+            if not (tensor.is_floating_point() or _is_packed(layer)):
                 raise PeftlabError(
                     f"the base {key} of {path!r} is quantized ({tensor.dtype}), and adding to it "
                     "would round the update away; load the base in 16 or 32 bit, then merge."
@@ -396,6 +402,11 @@ def _check_order(model: nn.Module, merged: Callable[[AdapterLayer], bool]) -> No
                     f"{layer.adapter!r} cannot be in the weight of {path!r} while "
                     f"{inner[0].adapter!r}, which acts before it, is not; merge or unmerge both."
                 )
+
+
+def _is_packed(layer: AdapterLayer) -> bool:
+    """Whether merging changes a weight that is stored in 4 bits."""
+    return "weight" in layer.MERGES and is_quantized(layer.innermost)
 
 
 def _to_merge(layer: AdapterLayer) -> list[tuple[str, nn.Parameter]]:

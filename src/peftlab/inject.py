@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -151,13 +152,17 @@ def dense_weight(layer: nn.Module) -> Tensor:
 
 def _dequantized(weight: Tensor, state: Any) -> Tensor:
     """The values of a bitsandbytes 4-bit weight."""
-    from bitsandbytes import functional
+    from peftlab import bnb_format, nf4
 
     if getattr(state, "packing_format_for_cpu", False):
-        # On CPUs with AVX512-BF16 the first evaluation repacks the bytes, and dequantize_4bit then
-        # misreads them. The inverse writes into the state it is given: hand it a copy.
+        from bitsandbytes import functional
+
+        # On CPUs with AVX512-BF16 the first evaluation repacks the bytes. The inverse writes into
+        # the state it is given: hand it a copy.
         weight, state = functional._convert_weight_packed_for_cpu_inverse(weight, copy.copy(state))
-    return functional.dequantize_4bit(weight, state)
+    # Not bitsandbytes' own function, which on CPUs with AVX512 takes the wrong scales when a row
+    # is not a whole number of blocks.
+    return nf4.dequantize(*bnb_format.from_quant_state(weight, state))
 
 
 def innermost(layer: nn.Module) -> nn.Module:
@@ -444,18 +449,18 @@ class TrainableReport:
         return f"{self.trainable:,} of {self.total:,} parameters train ({self.percent:.4g} %)"
 
 
-def parameter_count(parameter: Tensor) -> int:
-    """Number of weights in a parameter, also when bitsandbytes packs two of them in a byte."""
-    packed = getattr(parameter, "quant_state", None)
-    return packed.shape.numel() if packed is not None else parameter.numel()
-
-
 def trainable_report(model: nn.Module) -> TrainableReport:
     """Count the model's parameters and those of them that train; tied weights count once."""
-    parameters = list(model.parameters())
+    # Two weights of a 4-bit layer share a byte: ask the layer how many there are.
+    packed = {
+        id(layer.weight): math.prod(linear_features(layer))
+        for layer in model.modules()
+        if is_linear(layer) and not layer.weight.is_floating_point()
+    }
+    counts = [(p, packed.get(id(p), p.numel())) for p in model.parameters()]
     return TrainableReport(
-        trainable=sum(parameter_count(p) for p in parameters if p.requires_grad),
-        total=sum(parameter_count(p) for p in parameters),
+        trainable=sum(count for p, count in counts if p.requires_grad),
+        total=sum(count for _, count in counts),
     )
 
 
