@@ -87,7 +87,7 @@ def convert(chapter: Path) -> Path:
     import jupytext
     import nbformat
 
-    notebook = jupytext.read(chapter)
+    notebook = jupytext.read(chapter, fmt="md:myst")
     for index, cell in enumerate(notebook.cells):
         # jupytext draws random ids; these depend on nothing but the chapter.
         identity = f"{index}:{cell.cell_type}:{cell.source}"
