@@ -31,7 +31,7 @@ def pretraining(record: dict[str, Any]) -> Figure:
             f"aside it falls from {reserved[0]:.2f} to {reserved[-1]:.2f} nats per token, on the "
             f"training stories to {train[-1]:.2f}.",
             caption=f"Pretraining on one {record['hardware']}, {record['seconds'] / 60:.1f} "
-            f"minutes. On stories kept aside the loss reaches {reserved[-1]:.2f} nats per token; on "
+            f"min. On stories kept aside the loss reaches {reserved[-1]:.2f} nats per token; on "
             f"real TinyStories it is {held_out:.3f} nats per character.",
         )
 
