@@ -264,7 +264,8 @@ class PrefixLayer(VirtualTokens):
             return self.base(input_ids=input_ids, **inputs)
         inputs = self.widened_mask(self.shifted_positions(inputs))
         cache = inputs.get("past_key_values")
-        if cache is None:
+        our_own = cache is None
+        if our_own:
             from transformers import DynamicCache
 
             cache = DynamicCache(config=self.config)
@@ -273,7 +274,12 @@ class PrefixLayer(VirtualTokens):
             given = input_ids if input_ids is not None else inputs["inputs_embeds"]
             for layer, (keys, values) in enumerate(self.keys_and_values(given.shape[0])):
                 cache.update(keys, values, layer)
-        return self.base(input_ids=input_ids, **{**inputs, "past_key_values": cache})
+        output = self.base(input_ids=input_ids, **{**inputs, "past_key_values": cache})
+        if our_own and inputs.get("use_cache") is False:
+            output.past_key_values = (
+                None  # the caller did not ask for one; OPT returns it all the same
+            )
+        return output
 
 
 class PrefixAttention(AdapterLayer):

@@ -51,10 +51,15 @@ class VirtualTokens(AdapterLayer):
         The cache itself notes whose virtual tokens it holds.
 
         Raises:
-            PeftlabError: the cache was filled while this adapter was off.
+            PeftlabError: the cache was filled while this adapter was off, or its size is fixed.
         """
         if cache is None:
             return True
+        if cache.is_compileable:
+            raise PeftlabError(
+                "a cache of fixed size has no room for virtual tokens; leave out "
+                "cache_implementation, so that the cache grows."
+            )
         noted = _noted(cache)
         if self.adapter in noted:
             return False
@@ -77,8 +82,8 @@ class VirtualTokens(AdapterLayer):
             return inputs
         if not isinstance(mask, Tensor) or mask.ndim != 2:
             raise PeftlabError(
-                "virtual tokens need an attention mask of shape (batch, length), not one prepared "
-                "for a static cache; leave out cache_implementation, or pass the plain mask."
+                "virtual tokens need an attention mask of shape (batch, length), to put theirs in "
+                "front of; pass that one instead of a prepared mask."
             )
         ones = mask.new_ones(mask.shape[0], self.method.tokens)
         return {**inputs, "attention_mask": torch.cat([ones, mask], dim=1)}  # (B, T + n)
