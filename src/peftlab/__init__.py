@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from peftlab.methods.dora import DoRAConfig
     from peftlab.methods.ia3 import IA3Config
     from peftlab.methods.lora import LoRAConfig
+    from peftlab.methods.qlora import dequantize_model, quantize_model
+    from peftlab.methods.qlora_loading import load_nf4
+    from peftlab.methods.subspace import SubspaceConfig
 
 __version__ = "0.1.0"
 
@@ -32,13 +35,17 @@ __all__ = [
     "IA3Config",
     "LoRAConfig",
     "PeftlabError",
+    "SubspaceConfig",
     "adapter_layers",
     "adapters",
     "apply",
+    "dequantize_model",
     "disabled",
     "load",
+    "load_nf4",
     "match_targets",
     "merge",
+    "quantize_model",
     "remove",
     "save",
     "switch",
@@ -64,6 +71,9 @@ _HOME = {
     "peftlab.methods.dora": ("DoRAConfig",),
     "peftlab.methods.ia3": ("IA3Config",),
     "peftlab.methods.lora": ("LoRAConfig",),
+    "peftlab.methods.qlora": ("dequantize_model", "quantize_model"),
+    "peftlab.methods.qlora_loading": ("load_nf4",),
+    "peftlab.methods.subspace": ("SubspaceConfig",),
 }
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from peftlab import copies, inject
-from peftlab.copies import ParameterCopy
+from peftlab.copies import ParameterCopy, trains_beside
 from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer
 from peftlab.methods.adalora import AdaLoRAConfig
@@ -28,9 +28,11 @@ from peftlab.methods.bottleneck import BottleneckConfig, FusionConfig
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
-from peftlab.methods.qlora import dequantize_model, is_quantized
+from peftlab.methods.partial import PartialConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
+from peftlab.methods.qlora import dequantize_model, is_quantized
+from peftlab.methods.subspace import SubspaceConfig
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -52,6 +54,8 @@ METHODS: dict[str, type] = {
     "BOTTLENECK": BottleneckConfig,
     "ADAPTER_FUSION": FusionConfig,
     "BITFIT": BitFitConfig,
+    "PARTIAL": PartialConfig,
+    "SUBSPACE": SubspaceConfig,
 }
 
 
@@ -75,7 +79,7 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
     if name is None and len(inject.adapters(model)) > 1:
         raise PeftlabError(f"say which adapter to save: {', '.join(inject.adapters(model))}.")
     layers = inject.select(model, name)
-    adapting = {path: layer for path, layer in layers if not isinstance(layer, ParameterCopy)}
+    adapting = {path: layer for path, layer in layers if not trains_beside(layer)}
     method = next(iter(adapting.values())).method
     # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
     tensors = {
@@ -138,11 +142,11 @@ def load(
 
 def _file_names(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:
     """What a file holds of an adapter, by the names there."""
-    adapted = {path for path, layer in layers if not isinstance(layer, ParameterCopy)}
+    adapted = {path for path, layer in layers if not trains_beside(layer)}
     names = {}
     for path, layer in layers:
         # PEFT's wrapper of an adapted layer calls what it wraps `base_layer`.
-        inner = ".base_layer" if isinstance(layer, ParameterCopy) and path in adapted else ""
+        inner = ".base_layer" if trains_beside(layer) and path in adapted else ""
         for key, value in layer.saved_parameters().items():
             names[_file_name(path + inner, layer.method.PEFT_NAMES[key])] = value
     return names
