@@ -48,7 +48,7 @@ class ParameterCopy(AdapterLayer):
     """
 
     def __init__(
-        self, base: nn.Module, method: AlsoTrain, adapter: str, copies: dict[str, nn.Parameter]
+        self, base: nn.Module, method: Any, adapter: str, copies: dict[str, nn.Parameter]
     ) -> None:
         super().__init__(base, method, adapter)
         self.PARAMETERS = self.MERGES = tuple(copies)
@@ -117,6 +117,29 @@ def parameter_copies(
             for name, parameter in innermost(module)._parameters.items()
             if id(parameter) in tied
         ]
+    method = AlsoTrain(tuple(modules), bias, tied=tie and _any_tied(chosen))
+    return [*kept.items(), *copy_wrappers(model, chosen, method, adapter, tie).items()]
+
+
+def copy_wrappers(
+    model: nn.Module,
+    chosen: Sequence[tuple[str, str, nn.Parameter]],
+    method: Any,
+    adapter: str,
+    tie: bool,
+) -> dict[str, AdapterLayer]:
+    """Wrappers that compute with copies of these parameters, by the module that each wraps.
+
+    Args:
+        model: the model.
+        chosen: (module's name, parameter's name, parameter) of each parameter to copy.
+        method: the configuration that the wrappers belong to.
+        adapter: the adapter's name.
+        tie: whether copies of tied parameters are tied like their originals.
+
+    Raises:
+        PeftlabError: a parameter cannot be copied.
+    """
     copies: dict[str, dict[str, nn.Parameter]] = {}
     copy_of: dict[int, nn.Parameter] = {}
     for path, name, parameter in chosen:
@@ -124,16 +147,20 @@ def parameter_copies(
         if not tie or id(parameter) not in copy_of:
             copy_of[id(parameter)] = nn.Parameter(parameter.detach().clone())
         copies.setdefault(path, {})[name] = copy_of[id(parameter)]
+    modules = dict(named_layers(model))
+    return {
+        path: ParameterCopy(_below_adapters(modules[path]), method, adapter, values)
+        for path, values in copies.items()
+    }
 
-    method = AlsoTrain(tuple(modules), bias, tied=tie and len(copy_of) < len(chosen))
-    modules_by_path = dict(layers)
-    return [
-        *kept.items(),
-        *(
-            (path, ParameterCopy(_below_adapters(modules_by_path[path]), method, adapter, values))
-            for path, values in copies.items()
-        ),
-    ]
+
+def _any_tied(chosen: Sequence[tuple[str, str, nn.Parameter]]) -> bool:
+    return len({id(parameter) for _, _, parameter in chosen}) < len(chosen)
+
+
+def trains_beside(layer: AdapterLayer) -> bool:
+    """Whether the layer holds copies that train beside a method, not by a method of their own."""
+    return isinstance(layer.method, AlsoTrain)
 
 
 def _matching(layers: Iterable[tuple[str, nn.Module]], patterns: Sequence[str]) -> list[str]:
@@ -183,7 +210,7 @@ NOTHING_NEW = object()
 
 def peft_fields(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Any]:
     """What PEFT calls the settings of an adapter's copies; nothing if it has none."""
-    method = next((layer.method for _, layer in layers if isinstance(layer, ParameterCopy)), None)
+    method = next((layer.method for _, layer in layers if trains_beside(layer)), None)
     if method is None:
         return {}
     fields: dict[str, Any] = {"modules_to_save": list(method.modules) or None}

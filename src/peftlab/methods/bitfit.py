@@ -100,6 +100,7 @@ class BiasOffset(AdapterLayer):
 
     PARAMETERS = ("delta",)
     MERGES = ("bias",)
+    ADDITIVE = True
 
     def __init__(self, base: nn.Module, method: BitFitConfig, adapter: str = "default") -> None:
         super().__init__(base, method, adapter)

@@ -80,11 +80,11 @@ def blocks(model: nn.Module) -> list[str]:
     Raises:
         PeftlabError: the model has no list of blocks.
     """
-    lists = [(path, m) for path, m in named_layers(model) if isinstance(m, nn.ModuleList)]
+    lists = [(path, m) for path, m in named_layers(model) if path and isinstance(m, nn.ModuleList)]
     if not lists:
         raise PeftlabError(f"{type(model).__name__} has no list of blocks; name a module instead.")
-    path, longest = max(lists, key=lambda found: len(found[1]))
-    return [f"{path}.{index}" if path else str(index) for index in range(len(longest))]
+    path, found = lists[0]  # lists inside the blocks, such as one of experts, come later
+    return [f"{path}.{index}" for index in range(len(found))]
 
 
 def features(model: nn.Module, module: nn.Module) -> tuple[int, int]:

@@ -1,0 +1,89 @@
+"""Partial fine-tuning: train some of the model's own parameters, such as its last block.
+
+The baseline that every parameter-efficient method is measured against (Houlsby et al. 2019, §3.4:
+"fine-tuning only the top layers").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from peftlab.copies import copy_wrappers
+from peftlab.errors import PeftlabError
+from peftlab.inject import AdapterLayer, innermost, named_layers
+from peftlab.methods.places import blocks, match_modules
+
+LAST_BLOCK = "last-block"
+HEAD = "head"
+_HEADS = ("lm_head", "classifier", "score")
+
+
+@dataclass(frozen=True)
+class PartialConfig:
+    """Which parts of a model to train in full.
+
+    What trains are copies, which take the originals' place while the adapter is on: the base
+    stays as it was, and the verbs of every other method work here too. A copy of a head whose
+    weight is tied to the embedding is not tied to it.
+
+    Attributes:
+        targets: one or several of ``"head"`` (what turns hidden states into logits),
+            ``"last-block"``, and names of modules, ends of names, or regular expressions; all the
+            weights and biases inside a module train.
+
+    Raises:
+        PeftlabError: no target is named.
+    """
+
+    targets: str | tuple[str, ...] = HEAD
+
+    PEFT_TYPE: ClassVar[str] = "PARTIAL"  # not a method of PEFT's
+    PEFT_NAMES: ClassVar[dict[str, str]] = {"weight": "weight", "bias": "bias"}
+    PEFT_OFF: ClassVar[dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise PeftlabError(f'targets is empty; name a module, or use "{HEAD}".')
+        if not isinstance(self.targets, str):
+            object.__setattr__(self, "targets", tuple(self.targets))
+
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """A copy of the parameters of each module that trains."""
+        targets = [self.targets] if isinstance(self.targets, str) else self.targets
+        roots = [path for target in targets for path in _modules(model, target)]
+        chosen = [
+            (path, name, parameter)
+            for path, module in named_layers(model)
+            if any(path == root or path.startswith(root + ".") for root in roots)
+            for name, parameter in innermost(module)._parameters.items()
+            if parameter is not None
+        ]
+        if not chosen:
+            raise PeftlabError(f"{', '.join(roots)} has no parameters to train.")
+        return copy_wrappers(model, chosen, self, adapter, tie=False)
+
+    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
+        """These settings, in a file of peftlab's own."""
+        return {"targets": self.targets}
+
+    @classmethod
+    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> PartialConfig:
+        """The configuration that a file describes."""
+        return cls(fields["targets"])
+
+
+def _modules(model: nn.Module, target: str) -> list[str]:
+    """Names of the modules that one target means."""
+    if target == LAST_BLOCK:
+        return [blocks(model)[-1]]
+    if target == HEAD:
+        names = [path for path, _ in named_layers(model) if path in _HEADS]
+        if not names:
+            raise PeftlabError(
+                f"{type(model).__name__} has no head named {', '.join(_HEADS)}; name its module."
+            )
+        return names
+    return list(match_modules(model, target))
