@@ -28,9 +28,9 @@ def gradients(logits, parameters):
     return torch.cat([grad.flatten() for grad in grads])
 
 
-def train(parameters, logits, steps=5):
+def train(parameters, logits, steps=5, weight_decay=0.1):
     """A few steps of AdamW on the mean square of what `logits()` returns."""
-    optimizer = torch.optim.AdamW(parameters, lr=1e-2, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(parameters, lr=1e-2, weight_decay=weight_decay)
     for _ in range(steps):
         optimizer.zero_grad()
         logits().square().mean().backward()

@@ -52,8 +52,8 @@ class ParameterCopy(AdapterLayer):
     ) -> None:
         super().__init__(base, method, adapter)
         self.PARAMETERS = self.MERGES = tuple(copies)
-        for name, parameter in copies.items():
-            self.register_parameter(name, parameter)
+        # Not by `register_parameter`, which refuses names that the base has.
+        self._parameters.update(copies)
 
     def forward(self, *args, **kwargs):
         # Another adapter may have its own copies just below. The outer ones win.
