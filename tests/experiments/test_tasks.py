@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftlab.errors import PeftlabError
-from peftlab.experiments import corpus, facts, slots, tasks, voices
+from peftlab.experiments import corpus, facts, results, slots, tasks, voices
 from peftlab.experiments.characters import pronouns
 from peftlab.experiments.voice_tables import PIRATE, ROBOT, VOICES, plural
 
@@ -309,6 +309,17 @@ def test_invalid_json_is_told_from_valid(text):
     assert tasks.valid_json(json.dumps(whole)[1:-1])  # the prompt has opened the brace
     assert not tasks.valid_json(json.dumps(whole | {"who": 3}))
     assert not tasks.valid_json(json.dumps(whole | {"more": None}))
+
+
+# --- what was measured --------------------------------------------------------------------------
+
+
+def test_recorded_runs_show_that_the_tasks_separate_methods():
+    measured = results.recorded("task_separation")["numbers"]["tasks"]
+    assert set(measured) == set(tasks.TASKS)
+    for name, task in measured.items():
+        assert task["full_minus_lora-1_score"]["in_standard_errors"] > 2, name
+        assert task["methods"]["base"]["score"]["mean"] < 0.01, name  # the base model cannot do it
 
 
 # --- encoding -----------------------------------------------------------------------------------
