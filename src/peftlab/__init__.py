@@ -20,9 +20,14 @@ if TYPE_CHECKING:
         trainable_report,
     )
     from peftlab.methods.adalora import AdaLoRAConfig
+    from peftlab.methods.bitfit import BitFitConfig
+    from peftlab.methods.bottleneck import BottleneckConfig, FusionConfig
     from peftlab.methods.dora import DoRAConfig
     from peftlab.methods.ia3 import IA3Config
     from peftlab.methods.lora import LoRAConfig
+    from peftlab.methods.partial import PartialConfig
+    from peftlab.methods.prefix import PrefixConfig
+    from peftlab.methods.prompt import PromptConfig
     from peftlab.methods.qlora import dequantize_model, quantize_model
     from peftlab.methods.qlora_loading import load_nf4
     from peftlab.methods.subspace import SubspaceConfig
@@ -31,10 +36,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdaLoRAConfig",
+    "BitFitConfig",
+    "BottleneckConfig",
     "DoRAConfig",
+    "FusionConfig",
     "IA3Config",
     "LoRAConfig",
+    "PartialConfig",
     "PeftlabError",
+    "PrefixConfig",
+    "PromptConfig",
     "SubspaceConfig",
     "adapter_layers",
     "adapters",
@@ -68,9 +79,14 @@ _HOME = {
         "trainable_report",
     ),
     "peftlab.methods.adalora": ("AdaLoRAConfig",),
+    "peftlab.methods.bitfit": ("BitFitConfig",),
+    "peftlab.methods.bottleneck": ("BottleneckConfig", "FusionConfig"),
     "peftlab.methods.dora": ("DoRAConfig",),
     "peftlab.methods.ia3": ("IA3Config",),
     "peftlab.methods.lora": ("LoRAConfig",),
+    "peftlab.methods.partial": ("PartialConfig",),
+    "peftlab.methods.prefix": ("PrefixConfig",),
+    "peftlab.methods.prompt": ("PromptConfig",),
     "peftlab.methods.qlora": ("dequantize_model", "quantize_model"),
     "peftlab.methods.qlora_loading": ("load_nf4",),
     "peftlab.methods.subspace": ("SubspaceConfig",),
