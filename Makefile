@@ -52,18 +52,15 @@ unit: setup ## run the tests of the library, the exercises and the command line
 	  "Run one again with .venv/bin/python -m pytest PATH::NAME." \
 	  env $(PYTEST) $(WORKERS) --ignore=tests/browser
 
-notebooks: setup ## run the solutions (outputs compared) and the student labs
-	$(STAGE) "Notebooks: solutions, stored outputs compared" \
-	  "If the new output is right, .venv/bin/peftlab labs build stores it." \
-	  env $(PYTEST) $(WORKERS) --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg solutions
-	$(STAGE) "Notebooks: student labs, top to bottom, unsolved" \
-	  "Run the named notebook with make labs to see the cell that fails." \
-	  env $(PYTEST) $(WORKERS) --nbval-lax labs
+notebooks: setup ## run the solutions (outputs compared) and the student labs (they store none)
+	$(STAGE) "Notebooks: solutions, stored outputs compared; student labs, unsolved" \
+	  "make labs shows the failing cell; .venv/bin/peftlab labs build stores a new right output." \
+	  env $(PYTEST) $(WORKERS) --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg solutions labs
 
 chapters: setup ## run the chapters as notebooks; the book reuses their outputs
 	$(STAGE) "Chapters: run once, for the tests and the book" \
 	  "The cell named above fails; mend it in book/." \
-	  env $(PYTEST) -p book.nbval_cache --nbval-lax _build/notebooks
+	  env $(PYTEST) $(WORKERS) -p book.nbval_cache --nbval-lax _build/notebooks
 
 browser: setup ## look at every page of the built book in headless Chromium
 	$(STAGE) "Browser: every page, both themes" \
