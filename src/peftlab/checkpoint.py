@@ -349,12 +349,12 @@ def _check_mergeable(
     if not layers:
         raise PeftlabError("no adapter is switched on, so there is nothing to merge.")
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
-    # Copies of tied parameters are tied too, so merging all of them is merging one.
+    # Where copies of a tied parameter are tied too, merging all of them is merging one.
     copied = Counter(
-        id(parameter)
+        (id(parameter), id(layer.get_parameter(key)))
         for _, layer in layers
         if isinstance(layer, ParameterCopy)
-        for _, parameter in _to_merge(layer)
+        for key, parameter in _to_merge(layer)
     )
     for path, layer in layers:
         if layer.CANNOT_MERGE:
@@ -369,7 +369,9 @@ def _check_mergeable(
                     f"the base {key} of {path!r} is quantized ({tensor.dtype}), and adding to it "
                     "would round the update away; load the base in 16 or 32 bit, then merge."
                 )
-            together = isinstance(layer, ParameterCopy) and copied[id(tensor)] == owners[id(tensor)]
+            together = isinstance(layer, ParameterCopy) and (
+                copied[id(tensor), id(layer.get_parameter(key))] == owners[id(tensor)]
+            )
             if owners[id(tensor)] > 1 and not together:
                 raise PeftlabError(
                     f"the base {key} of {path!r} is tied to another layer, which merging would "

@@ -1,17 +1,15 @@
 """LoRA against its equation, against finite differences and against Hugging Face PEFT."""
 
-import copy
 import math
 
-import peft
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from lowrank import TOLERANCES, check_five_steps, check_logits_and_gradients, twins
+from small_models import FAMILIES, relative_error, token_ids
 from torch import nn
 
-import peftlab
 from peftlab import LoRAConfig, PeftlabError
 from peftlab.methods.lora import LoRALinear
 
@@ -107,77 +105,30 @@ def test_bad_values_are_named(field, value, message):
 
 # --- parity with Hugging Face PEFT ---------------------------------------------------------------
 
-
-def twins(family, dtype, rank=4, alpha=6.0, targets="all-linear"):
-    """The same base with our adapter and with PEFT's, holding the same random A and B."""
-    base = build(family, dtype)
-    ours = peftlab.apply(copy.deepcopy(base), LoRAConfig(rank=rank, alpha=alpha, targets=targets))
-    randomise_adapter(ours)
-    layers = peftlab.adapter_layers(ours)
-    theirs = peft.get_peft_model(
-        copy.deepcopy(base),
-        peft.LoraConfig(
-            r=rank,
-            lora_alpha=alpha,
-            target_modules=[path for path, _ in layers],
-            fan_in_fan_out=family == "gpt2",
-        ),
-    ).eval()
-    with torch.no_grad():
-        for path, layer in layers:
-            twin = theirs.base_model.model.get_submodule(path)
-            twin.lora_A["default"].weight.copy_(layer.A)
-            twin.lora_B["default"].weight.copy_(layer.B)
-    return base, ours, theirs, layers
+METHOD = LoRAConfig(rank=4, alpha=6.0)
 
 
-def flat_gradient(model, pairs):
-    return torch.cat([p.grad.flatten() for p in pairs])
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_logits_and_gradients_agree_with_peft(family, dtype, tolerance):
-    base, ours, theirs, layers = twins(family, dtype)
-    ids = token_ids()
-    logits, reference = ours(ids).logits, theirs(ids).logits
-    assert relative_error(base(ids).logits, reference) > 0.1  # the adapter does something
-    assert relative_error(logits, reference) < tolerance
-
-    weights = torch.randn(logits.shape, dtype=dtype, generator=torch.Generator().manual_seed(2))
-    (logits * weights).sum().backward()
-    (reference * weights).sum().backward()
-    mine = [p for _, layer in layers for p in (layer.A, layer.B)]
-    peft_layers = [theirs.base_model.model.get_submodule(path) for path, _ in layers]
-    others = [
-        p
-        for layer in peft_layers
-        for p in (layer.lora_A["default"].weight, layer.lora_B["default"].weight)
-    ]
-    error = relative_error(flat_gradient(ours, mine), flat_gradient(theirs, others))
-    assert error < tolerance
+def test_logits_gradients_and_counts_agree_with_peft(family, dtype, tolerance):
+    check_logits_and_gradients(*twins(family, METHOD, dtype), tolerance)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_five_optimizer_steps_agree_with_peft(family):
-    _, ours, theirs, _ = twins(family, torch.float64)
-    ids = token_ids()
-    for model in (ours, theirs):
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.1)
-        for _ in range(5):
-            optimizer.zero_grad()
-            model(ids).logits.square().mean().backward()
-            optimizer.step()
-    assert relative_error(ours(ids).logits, theirs(ids).logits) < 1e-10
+    _, ours, theirs = twins(family, METHOD)
+    check_five_steps(ours, theirs)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_trainable_counts_agree_with_peft(family):
-    _, ours, theirs, _ = twins(family, torch.float32)
-    trainable, total = theirs.get_nb_trainable_parameters()
-    report = peftlab.trainable_report(ours)
-    assert (report.trainable, report.total) == (trainable, total)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.bfloat16, 0.01)], ids=str
+)
+def test_dropout_draws_what_peft_draws(dtype, tolerance):
+    _, ours, theirs = twins("llama", LoRAConfig(rank=4, dropout=0.3), dtype)
+    for model in (ours.train(), theirs.train()):
+        torch.manual_seed(3)
+        model.logits = model(token_ids()).logits
+    assert relative_error(ours.logits, theirs.logits) < tolerance
 
 
 def test_the_adapter_works_on_bitsandbytes_4bit_layers():

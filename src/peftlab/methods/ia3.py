@@ -65,10 +65,12 @@ class IA3Config:
     def __post_init__(self) -> None:
         if self.targets is not None and not self.targets:
             raise PeftlabError("targets is empty; name a layer, or leave it out for the default.")
-        for name in ("targets", "feedforward"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                object.__setattr__(self, name, tuple(value))
+        if self.targets is not None and not isinstance(self.targets, str):
+            object.__setattr__(self, "targets", tuple(self.targets))
+        if self.feedforward is not None:
+            single = isinstance(self.feedforward, str)
+            patterns = (self.feedforward,) if single else tuple(self.feedforward)
+            object.__setattr__(self, "feedforward", patterns)
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """An IA³ layer for each target."""
@@ -76,7 +78,6 @@ class IA3Config:
         if self.targets is None or inputs is None:
             outputs, family_inputs = self._family(model)
             inputs = family_inputs if inputs is None else inputs
-        inputs = (inputs,) if isinstance(inputs, str) else inputs
         layers = linear_targets(
             model, (*outputs, *inputs) if self.targets is None else self.targets
         )
