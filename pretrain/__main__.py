@@ -1,20 +1,16 @@
-"""`python -m pretrain`: train the bundled model, sweep its settings, write its card.
+"""Train the bundled model, sweep its settings, measure it, write its card.
 
-python -m pretrain train     train with the default recipe, export, measure, write the results
-python -m pretrain sweep     vary one setting after the other, keep the best
-python -m pretrain card      write the model card and the loss curve from the results
+python -m pretrain train      train with the default recipe, export, measure
+python -m pretrain sweep      vary one setting after the other, export and measure the best
+python -m pretrain measure    measure the exported model again
+python -m pretrain card       write the model card and the loss curve from the results
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
-import hashlib
 import json
-import platform
-import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,47 +21,51 @@ import torch
 from pretrain import card
 from pretrain.data import STORIES, Packed, encode, read_stories, split_reserved, train_tokenizer
 from pretrain.recipe import VOCABULARY, Recipe, architecture
-from pretrain.train import build, export, measure_text, sample, train
+from pretrain.record import circumstances, measure_exported, write_json
+from pretrain.train import build, export, measure_text, train
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "src" / "peftlab" / "data" / "tiny"
 RESULTS = ROOT / "results" / "pretrain.json"
+SWEEP = ROOT / "results" / "pretrain_sweep.json"
 VALIDATION = 300  # stories at the end of the --extra file, kept to choose settings by
-SPOT_CHECK = 24  # reserved stories whose loss the tests recompute on a CPU
 
 
 @dataclass
 class Corpus:
-    """All text of a session: what is trained on, and what is only measured."""
+    """What is trained on, encoded, and the sets of stories that are only measured."""
 
     tokenizer: Any
     train: list[list[int]]
     extra: list[list[int]]
-    reserved_ids: list[list[int]]
-    measured: dict[str, list[str]]  # name of the set -> stories
+    measured: dict[str, list[str]]
 
     def packed(self, recipe: Recipe, device: str) -> Packed:
         """The stories that `recipe` trains on."""
         return Packed.from_ids(self.train + self.extra * recipe.extra_copies, device)
 
 
+def measured_sets(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The sets of stories that no run without extra stories has trained on."""
+    sets = {"reserved": split_reserved(read_stories(STORIES))[1]}
+    if arguments.extra:
+        sets["validation"] = read_stories(arguments.extra)[-VALIDATION:]
+    if arguments.heldout:
+        sets["heldout"] = read_stories(arguments.heldout)
+    return sets
+
+
 def load_corpus(arguments: argparse.Namespace) -> Corpus:
     """Read the files, train the tokenizer on the training stories, encode them."""
     started = time.perf_counter()
-    stories, reserved = split_reserved(read_stories(STORIES))
+    stories, _ = split_reserved(read_stories(STORIES))
     tokenizer = train_tokenizer(stories, VOCABULARY)
-    extra = read_stories(arguments.extra) if arguments.extra else []
-    measured = {"reserved": reserved, "spot_check": reserved[:SPOT_CHECK]}
-    if extra:
-        measured["validation"] = extra[-VALIDATION:]
-    if arguments.heldout:
-        measured["heldout"] = read_stories(arguments.heldout)
+    extra = read_stories(arguments.extra)[:-VALIDATION] if arguments.extra else []
     corpus = Corpus(
-        tokenizer=tokenizer,
+        tokenizer,
         train=encode(stories, tokenizer),
-        extra=encode(extra[:-VALIDATION], tokenizer) if extra else [],
-        reserved_ids=encode(reserved, tokenizer),
-        measured=measured,
+        extra=encode(extra, tokenizer) if extra else [],
+        measured=measured_sets(arguments),
     )
     tokens = sum(map(len, corpus.train))
     seconds = time.perf_counter() - started
@@ -73,71 +73,41 @@ def load_corpus(arguments: argparse.Namespace) -> Corpus:
     return corpus
 
 
-def header(what: str, device: str) -> dict[str, Any]:
-    """What every results file says about how it came about."""
-    import tokenizers
-    import transformers
-
-    return {
-        "what": what,
-        "command": "python -m pretrain " + shlex.join(sys.argv[1:]),
-        "date": datetime.date.today().isoformat(),
-        "hardware": torch.cuda.get_device_name() if device == "cuda" else platform.processor(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0],
-            "cuda": torch.version.cuda,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-        },
-    }
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write readable JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def run(recipe: Recipe, corpus: Corpus, model, loss_function, device: str) -> dict[str, Any]:
-    """Train once and measure on every set of stories; losses are the float32 weights'."""
-    trained = train(
-        recipe, corpus.packed(recipe, device), model, loss_function, corpus.reserved_ids
-    )
+    """Train once; the losses are those of the float32 weights, before they are exported."""
+    reserved = encode(corpus.measured["reserved"], corpus.tokenizer)
+    trained = train(recipe, corpus.packed(recipe, device), model, loss_function, reserved)
     losses = {
         name: measure_text(model, corpus.tokenizer, stories)
         for name, stories in corpus.measured.items()
     }
-    return {"recipe": dataclasses.asdict(recipe), **trained, "losses": losses}
+    settings = dataclasses.asdict(recipe)
+    return {"seeds": [recipe.seed], "recipe": settings, **trained, "losses": losses}
 
 
-def command_train(arguments: argparse.Namespace, recipe: Recipe, device: str) -> None:
-    """Train with one recipe; export; measure what was exported; write the results."""
-    from transformers import AutoModelForCausalLM
+def finish(arguments: argparse.Namespace, record: dict[str, Any], device: str) -> None:
+    """Measure what was exported and write the results."""
+    record |= measure_exported(arguments.out, measured_sets(arguments), device)
+    write_json(arguments.results, record)
+    print(json.dumps(record["losses"], indent=1))
 
+
+def command_train(arguments: argparse.Namespace, device: str) -> None:
+    """Train with one recipe; export; measure."""
     corpus = load_corpus(arguments)
     model, loss_function = build(architecture(), device)
-    result = run(recipe, corpus, model, loss_function, device)
+    record = circumstances("Pretraining of the bundled model")
+    record |= run(recipe_of(arguments), corpus, model, loss_function, device)
     export(model, corpus.tokenizer, arguments.out)
-
-    shipped = AutoModelForCausalLM.from_pretrained(arguments.out, dtype=torch.float32).to(device)
-    result["losses"] = {
-        name: measure_text(shipped, corpus.tokenizer, stories)
-        for name, stories in corpus.measured.items()
-    }
-    weights = arguments.out / "model.safetensors"
-    result["weights"] = {
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "bytes": weights.stat().st_size,
-        "parameters": shipped.num_parameters(),
-    }
-    shipped.cpu()  # so that anyone's CPU draws the same samples
-    result["samples"] = [sample(shipped, corpus.tokenizer, seed) for seed in range(3)]
-    write_json(arguments.results, header("Pretraining of the bundled model", device) | result)
-    print(json.dumps(result["losses"], indent=1))
+    finish(arguments, record, device)
 
 
-def command_sweep(arguments: argparse.Namespace, recipe: Recipe, device: str) -> None:
+def command_measure(arguments: argparse.Namespace, device: str) -> None:
+    """Measure the exported model again, and bring the results up to date."""
+    finish(arguments, json.loads(arguments.results.read_text(encoding="utf-8")), device)
+
+
+def command_sweep(arguments: argparse.Namespace, device: str) -> None:
     """Vary one field after the other from the best recipe so far.
 
     The best is the run with the lowest loss per character on the validation stories (reserved
@@ -147,35 +117,44 @@ def command_sweep(arguments: argparse.Namespace, recipe: Recipe, device: str) ->
     corpus = load_corpus(arguments)
     model, loss_function = build(architecture(), device)
     criterion = "validation" if "validation" in corpus.measured else "reserved"
-    report = header("Sweep of the pretraining recipe", device)
-    report |= {"criterion": criterion, "runs": []}
-    best, best_loss, per_token = recipe, float("inf"), 0.0
+    session = circumstances("Sweep of the pretraining recipe")
+    session |= {"criterion": criterion, "runs": []}
+    best: dict[str, Any] = {}
+    per_token = 0.0  # seconds
 
-    def attempt(candidate: Recipe) -> None:
-        nonlocal best, best_loss, per_token
-        if any(done["recipe"] == dataclasses.asdict(candidate) for done in report["runs"]):
+    def attempt(recipe: Recipe) -> None:
+        nonlocal best, per_token
+        if any(done["recipe"] == dataclasses.asdict(recipe) for done in session["runs"]):
             return
-        tokens = candidate.epochs * sum(map(len, corpus.train))
         seconds_left = arguments.minutes * 60 - (time.perf_counter() - started)
-        if tokens * per_token > seconds_left:
-            print(f"skipped, {seconds_left:.0f} s left: {candidate}", flush=True)
+        if recipe.epochs * sum(map(len, corpus.train)) * per_token > seconds_left:
+            print(f"skipped, {seconds_left:.0f} s left: {recipe}", flush=True)
             return
-        result = run(candidate, corpus, model, loss_function, device)
+        result = run(recipe, corpus, model, loss_function, device)
         per_token = result["seconds"] / result["tokens"]
-        report["runs"].append(result)
-        write_json(arguments.results, report)
+        session["runs"].append(result)
+        write_json(arguments.sweep_results, {"sessions": [*earlier, session]})
         loss = result["losses"][criterion]["nats_per_character"]
-        figures = {k: v["nats_per_character"] for k, v in result["losses"].items()}
-        print(f"RESULT {result['recipe']} {result['seconds']} s {figures}", flush=True)
-        if candidate.extra_copies == 0 and loss < best_loss:
-            best, best_loss = candidate, loss
+        print(f"{criterion} {loss:.4f} nats per character: {recipe}", flush=True)
+        if recipe.extra_copies == 0 and (
+            not best or loss < best["losses"][criterion]["nats_per_character"]
+        ):
+            best = result
             export(model, corpus.tokenizer, arguments.out)
 
-    attempt(recipe)
+    file = arguments.sweep_results
+    earlier = json.loads(file.read_text(encoding="utf-8"))["sessions"] if file.exists() else []
+    attempt(recipe_of(arguments))
     for field, values in arguments.vary:
         for value in values:
-            attempt(dataclasses.replace(best, **{field: value}))
-    print(f"best: {best}, {criterion} {best_loss:.4f} nats per character")
+            start = Recipe(**best["recipe"]) if best else recipe_of(arguments)
+            attempt(dataclasses.replace(start, **{field: value}))
+    finish(arguments, circumstances("Pretraining of the bundled model") | best, device)
+
+
+def recipe_of(arguments: argparse.Namespace) -> Recipe:
+    """The recipe that the command line describes."""
+    return Recipe(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(Recipe)})
 
 
 def variation(text: str) -> tuple[str, list[float]]:
@@ -193,31 +172,32 @@ def parser() -> argparse.ArgumentParser:
     """The command line; every field of `Recipe` is an option of train and sweep."""
     top = argparse.ArgumentParser(prog="python -m pretrain", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(dest="command", required=True)
-    for name in ("train", "sweep"):
-        sub = commands.add_parser(name)
+    functions = {"train": command_train, "sweep": command_sweep, "measure": command_measure}
+    for name, function in functions.items():
+        sub = commands.add_parser(name, help=function.__doc__.splitlines()[0])
+        sub.set_defaults(function=function)
         sub.add_argument("--extra", type=Path, help="more stories, xz; the last 300 validate")
         sub.add_argument("--heldout", type=Path, help="real stories, xz; only measured")
-        sub.add_argument("--out", type=Path, default=MODEL, help="folder for the model")
+        sub.add_argument("--out", type=Path, default=MODEL, help="folder of the model")
         sub.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write")
+        if name == "measure":
+            continue
         for field in dataclasses.fields(Recipe):
             option = "--" + field.name.replace("_", "-")
             sub.add_argument(option, type=type(field.default), default=field.default)
-    sub.add_argument("--minutes", type=float, default=60, help="start no run that would end later")
-    sub.add_argument("--vary", type=variation, action="append", default=[], metavar="FIELD=V,V")
-    commands.add_parser("card")
+        if name == "sweep":
+            sub.add_argument("--sweep-results", type=Path, default=SWEEP, help="JSON, appended to")
+            sub.add_argument("--minutes", type=float, default=60, help="start no run ending later")
+            sub.add_argument("--vary", type=variation, action="append", default=[])
+    sub = commands.add_parser("card", help="Write the model card and the loss curve.")
+    sub.set_defaults(function=lambda arguments, device: card.write(RESULTS, SWEEP, MODEL))
     return top
 
 
 def main() -> None:
     """Run one command."""
     arguments = parser().parse_args()
-    if arguments.command == "card":
-        card.write(RESULTS, MODEL)
-        return
-    fields = [field.name for field in dataclasses.fields(Recipe)]
-    recipe = Recipe(**{name: getattr(arguments, name) for name in fields})
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    {"train": command_train, "sweep": command_sweep}[arguments.command](arguments, recipe, device)
+    arguments.function(arguments, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 if __name__ == "__main__":

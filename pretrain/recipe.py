@@ -25,7 +25,7 @@ class Recipe:
         extra_copies: How often each `--extra` story appears in one epoch; 0 leaves them out.
     """
 
-    epochs: int = 32
+    epochs: int = 16
     batch_size: int = 64
     learning_rate: float = 2.5e-3
     final_fraction: float = 0.05
