@@ -1,4 +1,4 @@
-"""The command ``peftlab``: doctor, labs, model, train, generate.
+"""The command ``peftlab``: doctor, labs, model, parity, train, generate.
 
 Each subcommand is one function that calls the library and prints. A user's mistake is a
 ``PeftlabError`` there; here it becomes one sentence on stderr and exit code 2. The library is
@@ -134,6 +134,48 @@ def generate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def parity(arguments: argparse.Namespace) -> int:
+    """Compare every method with its reference; 1 if one is out of tolerance."""
+    import warnings
+
+    from tqdm import tqdm
+
+    # The references warn about their own deprecations, between any two rows.
+    warnings.simplefilter("ignore")
+    from peftlab.experiments import results
+    from peftlab.parity import run, table
+
+    found = []
+    if not arguments.json:
+        print(table.HEADER)
+    bar = tqdm(
+        run.rows(quick=arguments.quick, device=arguments.device),
+        desc="comparisons",
+        disable=not sys.stderr.isatty(),
+    )
+    for row in bar:
+        found.append(row)
+        if not arguments.json:
+            bar.write(table.line(row), file=sys.stdout)
+    failed = sum(not row.ok for row in found)
+    data = [run.as_json(row) for row in found]
+    if arguments.json:
+        print(json.dumps(data, indent=1, ensure_ascii=False))
+    else:
+        print("\nDifferent on purpose:", *table.differences(), sep="\n  ")
+        print(f"\n{len(found)} comparisons, {failed} out of tolerance")
+    if arguments.out:
+        results.write(
+            arguments.out,
+            what="Relative errors of every method against its reference on small random models, "
+            "and values of 4-bit quantization that differ from bitsandbytes",
+            command=f"peftlab parity --device {arguments.device} --out {arguments.out}",
+            seeds=[0, 1, 2],
+            numbers={"device": arguments.device, "rows": data},
+        )
+    return 1 if failed else 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line and its help."""
     top = _Parser(prog="peftlab", description="Parameter-efficient fine-tuning: the course's tools")
@@ -157,6 +199,13 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("name", nargs="?", help="tiny (default), smollm2, a hub id or a folder")
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=model_info)
+
+    command = commands.add_parser("parity", help="compare every method with peft and bitsandbytes")
+    command.add_argument("--quick", action="store_true", help="fewer models and block sizes")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument("--out", metavar="FILE", help="record the rows as a result")
+    command.set_defaults(run=parity)
 
     model_help = "tiny (default), smollm2, a hub id or a folder"
     command = commands.add_parser("train", help="fine-tune a base model with LoRA")

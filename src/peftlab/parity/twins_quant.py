@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,17 +20,6 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 # --- weights -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CodeCounts:
-    """How many of the compared values are equal."""
-
-    compared: int = 0
-    different: int = 0
-
-    def __add__(self, other: CodeCounts) -> CodeCounts:
-        return CodeCounts(self.compared + other.compared, self.different + other.different)
 
 
 def samples(
@@ -57,17 +45,18 @@ def samples(
         yield name, weight.to(device, dtype)
 
 
-def compare_codes(weight: Tensor, format: str, block_size: int) -> CodeCounts:
-    """Packed bytes of a weight, ours against bitsandbytes'."""
+def codes(weight: Tensor, format: str, block_size: int) -> tuple[Tensor, Tensor]:
+    """(ours, bitsandbytes'): the packed bytes of a weight."""
     from bitsandbytes import functional
 
     packed, _ = quantize(weight, format=format, block_size=block_size, double=False)
     theirs, _ = functional.quantize_4bit(weight, blocksize=block_size, quant_type=format)
-    return _different(packed, theirs.flatten())
+    return packed, theirs.flatten()
 
 
-def compare_scales(weight: Tensor, format: str, block_size: int) -> CodeCounts:
-    """The values of double quantization: 8-bit codes, their scales, their offset."""
+def scales(weight: Tensor, format: str, block_size: int) -> tuple[Tensor, Tensor]:
+    """(ours, bitsandbytes'): what double quantization stores, its 8-bit codes, their scales and
+    their offset one after the other, in float32."""
     from bitsandbytes import functional
 
     _, state = quantize(weight, format=format, block_size=block_size)
@@ -75,38 +64,30 @@ def compare_scales(weight: Tensor, format: str, block_size: int) -> CodeCounts:
         weight, blocksize=block_size, quant_type=format, compress_statistics=True
     )
     assert state.nested is not None
-    return (
-        _different(state.absmax, theirs.absmax)
-        + _different(state.nested.absmax, theirs.state2.absmax)
-        + _different(state.nested.offset.view(1), theirs.offset.view(1))
-    )
+    ours = (state.absmax, state.nested.absmax, state.nested.offset.view(1))
+    other = (theirs.absmax, theirs.state2.absmax, theirs.offset.view(1))
+    return torch.cat([part.float() for part in ours]), torch.cat([part.float() for part in other])
 
 
-def compare_values(weight: Tensor, format: str, block_size: int) -> CodeCounts:
-    """Dequantized values, of bitsandbytes' own codes and scales.
+def values(weight: Tensor, format: str, block_size: int) -> tuple[Tensor, Tensor]:
+    """(ours, bitsandbytes'): dequantized values of bitsandbytes' own codes and scales.
 
-    bitsandbytes is given the weight as one row per block. Its CPU code for AVX512 takes wrong
-    scales when a row is not a whole number of blocks.
+    bitsandbytes is given the weight as one row per block, without a last block that is not full.
+    Its CPU code for AVX512 takes wrong scales when a row is not a whole number of blocks.
     """
     from bitsandbytes import functional
 
     full = weight.flatten()[: weight.numel() - weight.numel() % block_size]
     if not len(full):
-        return CodeCounts()
+        return full, full
     theirs, state = functional.quantize_4bit(
         full.view(-1, block_size),
         blocksize=block_size,
         quant_type=format,
         compress_statistics=True,
     )
-    values = dequantize(*bnb_format.from_quant_state(theirs, state))
-    return _different(values, functional.dequantize_4bit(theirs, state))
-
-
-def _different(ours: Tensor, theirs: Tensor) -> CodeCounts:
-    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        return CodeCounts(theirs.numel(), theirs.numel())
-    return CodeCounts(theirs.numel(), int((ours != theirs).sum()))
+    ours = dequantize(*bnb_format.from_quant_state(theirs, state))
+    return ours.flatten(), functional.dequantize_4bit(theirs, state).flatten()
 
 
 # --- models --------------------------------------------------------------------------------------
@@ -117,7 +98,7 @@ def linear4bit_twin(base: nn.Module, **options: Any) -> nn.Module:
 
     Args:
         base: the model in float32; its layers' ``in_features`` must be multiples of the block size
-            (see ``compare_values``).
+            (see ``values``).
         options: as for ``nf4.quantize``.
     """
     import bitsandbytes

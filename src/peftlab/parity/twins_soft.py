@@ -99,9 +99,7 @@ def bitfit_twin(base: nn.Module, ours: nn.Module) -> nn.Module:
     return theirs
 
 
-def bitfit_pairs(
-    ours: nn.Module, theirs: nn.Module
-) -> Iterator[tuple[AdapterLayer, nn.Parameter]]:
+def bitfit_pairs(ours: nn.Module, theirs: nn.Module) -> Iterator[tuple[AdapterLayer, nn.Parameter]]:
     """(our layer, the bias in the plain model) for every bias that trains."""
     for path, layer in adapter_layers(ours):
         if isinstance(layer.method, BitFitConfig):
