@@ -8,6 +8,7 @@ import os
 
 # The same as peftlab.labs.execute.ENVIRONMENT, without importing it for every test.
 os.environ |= {
+    "OMP_WAIT_POLICY": "PASSIVE",
     "PEFTLAB_PROGRESS": "off",
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore:IProgress not found",

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 # For kernels that run a lab unattended: no file beside the notebook, no progress bars in outputs,
-# and no advice to install ipywidgets for such bars.
+# no advice to install ipywidgets for such bars. On a busy machine, threads that wait by spinning
+# make training several times slower.
 ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
     "PEFTLAB_PROGRESS": "off",
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore:IProgress not found",
@@ -89,15 +91,15 @@ def read_runs(root: Path) -> dict[str, str]:
 
 def inputs_digest(root: Path) -> str:
     """A hash of the package and the pinned versions, independent of Python's own caches."""
-    digest = hashlib.sha256()
+    total = hashlib.sha256()
     for name in INPUTS:
         top = root / name
         files = [top] if top.is_file() else sorted(path for path in top.rglob("*"))
         for path in files:
             generated = {"__pycache__"} & set(path.parts) or ".egg-info" in str(path)
             if path.is_file() and not generated:
-                digest.update(f"{shown(path, root)}\0{digest(path.read_bytes())}\n".encode())
-    return digest.hexdigest()
+                total.update(f"{shown(path, root)}\0{digest(path.read_bytes())}\n".encode())
+    return total.hexdigest()
 
 
 def digest(data: bytes) -> str:
