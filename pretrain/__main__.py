@@ -118,6 +118,7 @@ def command_sweep(arguments: argparse.Namespace, device: str) -> None:
     model, loss_function = build(architecture(), device)
     criterion = "validation" if "validation" in corpus.measured else "reserved"
     session = circumstances("Sweep of the pretraining recipe")
+    described = tuple(session)  # the file as a whole is described by its latest session
     session |= {"criterion": criterion, "runs": []}
     best: dict[str, Any] = {}
     per_token = 0.0  # seconds
@@ -133,7 +134,8 @@ def command_sweep(arguments: argparse.Namespace, device: str) -> None:
         result = run(recipe, corpus, model, loss_function, device)
         per_token = result["seconds"] / result["tokens"]
         session["runs"].append(result)
-        write_json(arguments.sweep_results, {"sessions": [*earlier, session]})
+        report = {key: session[key] for key in described} | {"sessions": [*earlier, session]}
+        write_json(arguments.sweep_results, report)
         loss = result["losses"][criterion]["nats_per_character"]
         print(f"{criterion} {loss:.4f} nats per character: {recipe}", flush=True)
         if recipe.extra_copies == 0 and (
