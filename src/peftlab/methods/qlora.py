@@ -199,8 +199,9 @@ def quantize_model(
             raise PeftlabError(
                 f"the weight of {path!r} is tied to another layer; leave it out of targets."
             )
-    # Layer by layer, so that each 16-bit weight can be freed before the next is quantized.
-    for _, layer in chosen:
+    # The list is emptied on the way, so that each 16-bit weight is freed before the next comes.
+    while chosen:
+        _, layer = chosen.pop()
         replace(model, layer, NF4Linear.from_linear(layer, **options))
     return model
 

@@ -21,6 +21,7 @@ from peftlab import bnb_format, inject
 from peftlab.errors import PeftlabError
 from peftlab.methods.qlora import NF4Linear, replace, to_quantize
 from peftlab.nf4 import BLOCK_SIZE
+from peftlab.quant_formats import get_format
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,10 +60,11 @@ def load_nf4(
     Raises:
         PeftlabError: the model is not there, has no safetensors files, or they do not fit it.
     """
+    get_format(format)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     options = {"format": format, "block_size": block_size, "double": double}
     model = _skeleton(path)
-    targeted = to_quantize(model, targets)
+    targeted = set(to_quantize(model, targets))  # names: the layers themselves must not be kept
     with contextlib.ExitStack() as stack:
         files = _Files(path, getattr(model, "base_model_prefix", ""), stack)
         for names in _parameter_names(model):
@@ -70,15 +72,17 @@ def load_nf4(
             place, _, key = names[0].rpartition(".")
             layer = model.get_submodule(place)
             if entries := files.quantized(stored):
+                entries = {name: tensor.to(device, copy=True) for name, tensor in entries.items()}
                 packed, state = bnb_format.from_entries(entries, stored)
                 _check_shape(path, stored, state.shape, _linear_shape(layer))
                 conv1d = inject.is_conv1d(layer)
-                new = NF4Linear(packed.to(device), state.to(device), layer.bias, conv1d=conv1d)
+                new = NF4Linear(packed, state, layer.bias, conv1d=conv1d)
                 replace(model, layer, new)
                 continue
-            tensor = files.read(stored).to(device, dtype)
+            tensor = files.read(stored)
             _check_shape(path, stored, tensor.shape, getattr(layer, key).shape)
-            parameter = nn.Parameter(tensor)
+            # A copy, because what was read is the file itself, mapped into memory.
+            parameter = nn.Parameter(tensor.to(device, dtype, copy=True))
             for name in names:
                 _set(model, name, parameter)
             if place in targeted and key == "weight":

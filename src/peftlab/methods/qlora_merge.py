@@ -89,20 +89,24 @@ def merge_into_original(
         PeftlabError: nothing can be merged, the base is not quantized, or ``original`` is another
             model.
     """
-    paths = list(_quantized_bases(model, name))
-    originals = dict(inject.named_layers(original))
-    checkpoint.merge(model, name)
-    merged, measure = _merged_layers(model, paths), _Errors()
-    for path, (layer, exact, _) in merged.items():
-        source = inject.innermost(originals.get(path, nn.Identity()))
-        weight = getattr(source, "weight", None)
-        if weight is None or weight.shape != exact.shape or not weight.is_floating_point():
-            checkpoint.unmerge(model, name)
+    bases = _quantized_bases(model, name)
+    layers = dict(inject.named_layers(original))
+    originals = {path: inject.innermost(layers.get(path, nn.Identity())) for path in bases}
+    for path, layer in originals.items():
+        features = inject.linear_features(bases[path])
+        dense = inject.is_linear(layer) and layer.weight.is_floating_point()
+        if not dense or inject.linear_features(layer) != features:
             raise PeftlabError(
-                f"the original model has no layer {path!r} with a weight of shape "
-                f"{tuple(exact.shape)}; give the model that was quantized."
+                f"the original model has no layer {path!r} with {features[0]} inputs, "
+                f"{features[1]} outputs and a 16 or 32-bit weight; give the model that was "
+                "quantized."
             )
-        layer.unmerged_weight = weight.detach().to(exact, copy=True)
+    checkpoint.merge(model, name)
+    merged, measure = _merged_layers(model, list(bases)), _Errors()
+    for path, (layer, exact, _) in merged.items():
+        weight = inject.dense_weight(originals[path])
+        weight = weight.T if inject.is_conv1d(layer) else weight
+        layer.unmerged_weight = weight.to(exact, copy=True).contiguous()
     checkpoint.merge(model, name, keep_base=False)
     for path, (layer, exact, update) in merged.items():
         measure.add(path, layer.weight, exact, update)
