@@ -98,14 +98,14 @@ def read(file: str | Path) -> dict[str, Any]:
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """The result ``results/NAME.json`` of this working folder or the nearest folder above it.
+    """The result ``results/NAME.json`` of the clone that this is run in, or is installed from.
 
     Raises:
         PeftlabError: there is none; recorded results are part of the repository, not of the
             installed package.
     """
     here = Path.cwd()
-    for folder in (here, *here.parents):
+    for folder in (here, *here.parents, *Path(__file__).parents):
         file = folder / "results" / f"{name}.json"
         if file.exists():
             return read(file)
