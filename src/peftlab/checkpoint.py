@@ -37,7 +37,8 @@ from peftlab.methods.subspace import SubspaceConfig
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
-# PEFT writes each tensor as base_model.model.<module>.<its own parameter name>.
+# PEFT writes each tensor as base_model.model.<module>.<its own parameter name>. A method for which
+# it has another prefix says so in PEFT_PREFIX.
 PREFIX = "base_model.model."
 
 # PEFT's names of tensors that belong to the whole model: no module's name stands before them.
@@ -81,11 +82,6 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
     layers = inject.select(model, name)
     adapting = {path: layer for path, layer in layers if not trains_beside(layer)}
     method = next(iter(adapting.values())).method
-    # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
-    tensors = {
-        key: parameter.detach().cpu().contiguous().clone()
-        for key, parameter in _file_names(layers).items()
-    }
     fields = {
         "peft_type": method.PEFT_TYPE,
         "task_type": "CAUSAL_LM" if hasattr(model, "lm_head") else None,
@@ -94,6 +90,12 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
         **method.peft_fields(model, adapting),
         **copies.peft_fields(layers),
     }
+    found = _file_names(layers)
+    if fields["task_type"] == "SEQ_CLS":
+        # PEFT then expects the head that classifies in the file, whether it was trained or not.
+        found = _head(model, _prefix(method)) | found
+    # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in found.items()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
@@ -142,18 +144,31 @@ def load(
 
 def _file_names(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:
     """What a file holds of an adapter, by the names there."""
-    adapted = {path for path, layer in layers if not trains_beside(layer)}
+    adapted = {path: layer for path, layer in layers if not trains_beside(layer)}
+    prefix = _prefix(next(iter(adapted.values())).method)
     names = {}
     for path, layer in layers:
         # PEFT's wrapper of an adapted layer calls what it wraps `base_layer`.
         inner = ".base_layer" if trains_beside(layer) and path in adapted else ""
         for key, value in layer.saved_parameters().items():
-            names[_file_name(path + inner, layer.method.PEFT_NAMES[key])] = value
+            name = layer.method.PEFT_NAMES[key]
+            names[name if name in WHOLE_MODEL else f"{prefix}{path}{inner}.{name}"] = value
     return names
 
 
-def _file_name(path: str, name: str) -> str:
-    return name if name in WHOLE_MODEL else f"{PREFIX}{path}.{name}"
+def _head(model: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """What a classifying head holds, by the names in a file."""
+    return {
+        f"{prefix}{path}.{key}": parameter
+        for path, module in inject.named_layers(model)
+        if path.split(".")[0] in ("classifier", "score")
+        for key, parameter in inject.innermost(module)._parameters.items()
+        if parameter is not None
+    }
+
+
+def _prefix(method: Any) -> str:
+    return getattr(method, "PEFT_PREFIX", PREFIX)
 
 
 def _read_fields(file: Path) -> dict[str, Any]:
@@ -206,6 +221,7 @@ def _method(
                 f"{file} sets {option}={fields[option]!r}, which peftlab does not support; "
                 "load it with Hugging Face PEFT instead."
             )
+    prefix = _prefix(method)
     known = {path for path, _ in inject.named_layers(model)}
     paths, others = [], []
     for key in tensors:
@@ -215,7 +231,7 @@ def _method(
         if name is None:
             others.append(key)
             continue
-        path = key.removeprefix(PREFIX).removesuffix("." + name)
+        path = key.removeprefix(prefix).removesuffix("." + name)
         if path not in known:
             raise PeftlabError(
                 f"{folder} adapts the layer {path!r}, which {type(model).__name__} does not have; "
@@ -225,10 +241,10 @@ def _method(
             paths.append(path)
     modules = set()
     for key in others:
-        module = copies.module_of(key.removeprefix(PREFIX), tensors[key], fields, model)
+        module = copies.module_of(key.removeprefix(prefix), tensors[key], fields, model)
         if module is copies.NOTHING_NEW:
             del tensors[key]
-        elif module is None or not key.startswith(PREFIX):
+        elif module is None or not key.startswith(prefix):
             raise PeftlabError(
                 f"{folder} holds {key!r}, which is no {kind} parameter; "
                 "load it with Hugging Face PEFT instead."
@@ -242,7 +258,7 @@ def _method(
     }
     try:
         return method.from_peft(fields, model, paths), options
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise PeftlabError(f"{file} lacks a usable value ({error}); save it again.") from None
 
 

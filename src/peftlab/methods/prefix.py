@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer, adapter_dtype, innermost, named_layers, select
-from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens, task_type
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class PrefixConfig:
 
     PEFT_TYPE: ClassVar[str] = "PREFIX_TUNING"
     PEFT_NAMES: ClassVar[dict[str, str]] = {"prefix": "prompt_embeddings"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1, "modules_to_save": None}
+    PEFT_PREFIX: ClassVar[str] = "base_model."
+    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1}
 
     def __post_init__(self) -> None:
         check_tokens(self.tokens)
@@ -75,6 +76,7 @@ class PrefixConfig:
     def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
         """What PEFT's ``PrefixTuningConfig`` calls these settings."""
         return {
+            "task_type": task_type(model),
             "num_virtual_tokens": self.tokens,
             "num_transformer_submodules": 1,
             "prefix_projection": False,  # the file holds the computed prefix

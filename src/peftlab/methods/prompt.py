@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer, adapter_dtype
-from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens, task_type
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class PromptConfig:
 
     PEFT_TYPE: ClassVar[str] = "PROMPT_TUNING"
     PEFT_NAMES: ClassVar[dict[str, str]] = {"prompt": "prompt_embeddings"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1, "modules_to_save": None}
+    PEFT_PREFIX: ClassVar[str] = "base_model."
+    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1}
 
     def __post_init__(self) -> None:
         check_tokens(self.tokens)
@@ -71,6 +72,7 @@ class PromptConfig:
         (layer,) = layers.values()
         config = model.config.get_text_config()
         return {
+            "task_type": task_type(model),
             "num_virtual_tokens": self.tokens,
             "token_dim": layer.prompt.shape[1],
             "num_transformer_submodules": 1,

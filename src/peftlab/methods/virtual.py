@@ -104,6 +104,12 @@ def _noted(cache: Any) -> dict[str, int]:
     return cache.virtual_tokens
 
 
+def task_type(model: nn.Module) -> str:
+    """PEFT's name for what the model's head does, without which it leaves virtual tokens out."""
+    classifies = type(model).__name__.endswith("ForSequenceClassification")
+    return "SEQ_CLS" if classifies else "CAUSAL_LM"
+
+
 def check_tokens(tokens: Any) -> None:
     """Raise a PeftlabError unless this is a number of virtual tokens."""
     if not isinstance(tokens, int) or tokens < 1:

@@ -13,6 +13,7 @@ from peftlab.inject import AdapterLayer, adapter_layers
 from peftlab.methods.bitfit import BitFitConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
+from peftlab.methods.virtual import task_type
 
 # Our parameter, and PEFT's inside its prompt encoder.
 _PREFIX = {"prefix": "embedding.weight"}
@@ -75,12 +76,6 @@ def logits(theirs: nn.Module, method: PrefixConfig | PromptConfig, **inputs: Any
     if isinstance(method, PromptConfig) and found.ndim == 3:
         found = found[:, method.tokens :]  # (B, T + n, V) → (B, n, V)
     return found
-
-
-def task_type(model: nn.Module) -> str:
-    """PEFT's name for what a model's head does: without it PEFT leaves virtual tokens out."""
-    is_classifier = type(model).__name__.endswith("ForSequenceClassification")
-    return "SEQ_CLS" if is_classifier else "CAUSAL_LM"
 
 
 # --- BitFit --------------------------------------------------------------------------------------
