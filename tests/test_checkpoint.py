@@ -106,6 +106,7 @@ def edit_config(**fields):
         (lambda f: (f / "adapter_config.json").unlink(), {}, "is not an adapter"),
         (lambda f: (f / "adapter_config.json").write_text("{"), {}, "is damaged"),
         (lambda f: (f / "adapter_config.json").write_text("[]"), {}, "is damaged"),
+        (edit_config(alpha_pattern=[2]), {}, "lacks a usable value"),
         (edit_config(r=None), {}, "rank must be a whole number"),
         (edit_config(r=5), {}, r"shape \(\d+, \d+\), the model needs \(\d+, \d+\)"),
         (edit_config(peft_type="VERA"), {}, "describes a VERA adapter"),

@@ -145,6 +145,17 @@ def test_an_adapter_on_a_head_that_another_one_trains_adds_to_its_copy():
     torch.testing.assert_close(model(x), expected)
 
 
+def test_a_copy_goes_below_the_adapters_that_are_there():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    peftlab.apply(model, LoRAConfig(rank=2, targets="0"), name="a")
+    peftlab.apply(model, LoRAConfig(rank=2, targets="1"), name="b", also_train="0")
+    randomise_adapter(model)
+    lora, own = model[0], model[0].base
+    assert isinstance(own, ParameterCopy)
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(lora(x), x @ (own.weight + lora.delta_weight()).T + own.bias)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

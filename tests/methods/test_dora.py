@@ -162,6 +162,15 @@ def test_a_16_bit_base_gets_a_float32_adapter_and_norm(dtype):
     assert layer(torch.randn(2, 64).to(dtype)).dtype == dtype
 
 
+def test_the_norm_is_in_float32_under_autocast():
+    layer = DoRALinear(nn.Linear(64, 5), DoRAConfig(rank=4))
+    nn.init.normal_(layer.B)
+    norm = layer.norm(layer.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer.norm(layer.weight), norm)
+        assert layer(torch.randn(2, 64)).isfinite().all()
+
+
 # --- with other adapters, merged, quantized ------------------------------------------------------
 
 
@@ -220,6 +229,19 @@ def test_works_on_bitsandbytes_4bit_layers():
     torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-4)
     layer(x).sum().backward()
     assert layer.A.grad.norm() > 0
+
+
+def test_works_on_an_nf4_base_and_merges_into_it():
+    model, ids = build("llama"), token_ids()
+    peftlab.quantize_model(model)
+    before = model(ids).logits
+    peftlab.apply(model, METHOD)
+    assert relative_error(model(ids).logits, before) < 1e-5
+    randomise_adapter(model)
+    adapted = model(ids).logits
+    assert relative_error(adapted, before) > 0.1
+    peftlab.merge(model)
+    assert relative_error(model(ids).logits, adapted) < 1e-5
 
 
 def test_the_dense_weight_survives_an_evaluation_on_the_cpu():

@@ -184,6 +184,14 @@ def test_files_are_exchanged_with_peft(family, tmp_path):
     check_exchange(family, ours, theirs, tmp_path)
 
 
+def test_a_file_with_one_projection_scaled_either_way(tmp_path):
+    method = IA3Config(targets="down_proj", feedforward="layers.0.mlp.down_proj")
+    _, ours, theirs = twins("llama", method, scale=4.0)
+    check_exchange("llama", ours, theirs, tmp_path)
+    loaded = peftlab.load(build("llama"), tmp_path / "ours")
+    assert [layer.feedforward for _, layer in peftlab.adapter_layers(loaded)] == [True, False]
+
+
 def test_a_regular_expression_for_the_feedforward_layers_in_a_peft_file(tmp_path):
     import peft
 

@@ -89,6 +89,7 @@ def test_layers_have_their_own_rank_and_alpha():
     [
         ({"rank_pattern": {"q_proj": 0}}, "rank must be a whole number of at least 1, not 0"),
         ({"alpha_pattern": {"q_proj": -1}}, "alpha must be a positive number, not -1"),
+        ({"rank_pattern": {"(": 2}}, r"'\(' is not a regular expression"),
         ({"init": "zeros"}, 'init must be "kaiming" or "pissa", not \'zeros\''),
     ],
 )
@@ -200,6 +201,14 @@ def test_pissa_files_equal_those_that_peft_converts(tmp_path):
     converted = peftlab.load(copy.deepcopy(base), tmp_path / "theirs")
     assert relative_error(converted(ids).logits, theirs(ids).logits) < 1e-5
     assert relative_error(ours(ids).logits, converted(ids).logits) < 1e-4
+
+
+def test_a_pissa_file_that_peft_did_not_convert_is_refused(tmp_path):
+    """It goes with PEFT's residual weights; on the plain base its logits would be wrong."""
+    config = peft.LoraConfig(r=3, target_modules=["q_proj"], init_lora_weights="pissa")
+    peft.get_peft_model(build("llama"), config).save_pretrained(tmp_path)
+    with pytest.raises(PeftlabError, match="init_lora_weights='pissa', which changes the base"):
+        peftlab.load(build("llama"), tmp_path)
 
 
 @pytest.mark.parametrize("method", [PISSA, DoRAConfig(rank=3, init="pissa")])

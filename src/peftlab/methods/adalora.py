@@ -67,7 +67,7 @@ class AdaLoRAConfig:
 
     PEFT_TYPE: ClassVar[str] = "ADALORA"
     PEFT_NAMES: ClassVar[dict[str, str]] = {"Q": "lora_A", "lam": "lora_E", "P": "lora_B"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {"trainable_token_indices": None}
+    PEFT_OFF: ClassVar[dict[str, Any]] = {"trainable_token_indices": None, "use_dora": False}
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "rank", "target_rank", "every"):

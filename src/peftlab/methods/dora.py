@@ -52,12 +52,9 @@ class DoRALinear(LoRALinear):
     ``nn.Linear``; the paper writes W transposed and says "column". m starts as the norm of the
     pretrained W, so that the layer first computes exactly what its base does.
 
-    V is never built. With g = m / ‖V‖, the layer adds to its base's output y₀
-
-    .. math:: (g - 1) \odot W x + g \odot s B A x
-
-    The base's own output, less the bias, serves as W x. Dropout acts on the low-rank branch alone.
-    If other adapters wrap the same layer, each adds its own term, and W is the plain weight.
+    V is never built: with g = m / ‖V‖ the layer computes g ⊙ (W x + s B A x) + b, where its base's
+    output less the bias serves as W x. Dropout acts on the low-rank branch alone. If other adapters
+    wrap the same layer, each adds its own term, and W is still the model's own weight.
 
     Shapes:
         input ``(..., d_in)``, output ``(..., d_out)``.
@@ -84,12 +81,13 @@ class DoRALinear(LoRALinear):
         the adapter's precision, which is at least float32, the error is about 1e-7.
         """
         A, B = self.factors()
-        weight = weight.to(A.dtype)
-        squared = (
-            weight.square().sum(dim=1)
-            + 2 * self.scaling * (F.linear(weight, A) * B).sum(dim=1)
-            + self.scaling**2 * ((B @ (A @ A.T)) * B).sum(dim=1)
-        )
+        with torch.autocast(A.device.type, enabled=False):
+            weight = weight.to(A.dtype)
+            squared = (
+                torch.linalg.vector_norm(weight, dim=1).square()
+                + 2 * self.scaling * (F.linear(weight, A) * B).sum(dim=1)
+                + self.scaling**2 * ((B @ (A @ A.T)) * B).sum(dim=1)
+            )
         # Rounding could leave a row of (almost) zeros below zero, and it must not divide by zero.
         return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
 
@@ -107,14 +105,16 @@ class DoRALinear(LoRALinear):
             return y
         A, B = self.factors()
         weight = dense_weight(self)
-        gain = self.gain(weight)
-        if isinstance(self.base, AdapterLayer):  # y has other adapters in it
-            plain = F.linear(x, weight.to(x.dtype))
-        else:
-            plain = y if self.base.bias is None else y - self.base.bias
         dropped = F.dropout(x.to(A.dtype), self.method.dropout, self.training)
         update = F.linear(F.linear(dropped, A), B)  # (..., d_in) → (..., r) → (..., d_out)
-        return (y + (gain - 1) * plain + self.scaling * gain * update).to(y.dtype)
+        if isinstance(self.base, AdapterLayer):  # y has other adapters in it
+            plain = F.linear(x, weight.to(x.dtype)).to(A.dtype)
+            rest = y.to(A.dtype) - plain
+        else:
+            rest = self.base.bias
+            plain = y.to(A.dtype) if rest is None else y.to(A.dtype) - rest
+        adapted = self.gain(weight) * torch.add(plain, update, alpha=self.scaling)
+        return (adapted if rest is None else adapted + rest).to(y.dtype)
 
     def delta_weight(self) -> Tensor:
         """g ⊙ (W + s B A) - W, what DoRA adds to the weight, in the base weight's layout."""

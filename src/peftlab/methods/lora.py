@@ -67,12 +67,27 @@ class LoRAConfig:
         "trainable_token_indices": None,
         "target_parameters": None,
         "alora_invocation_tokens": None,
+        "arrow_config": None,
+        "kasa_config": None,
+        "layer_replication": None,
+        "monteclora_config": None,
+        "use_bdlora": None,
     }
+    # Initialisations of PEFT that change the base weights too.
+    PEFT_RESIDUAL: ClassVar[tuple[str, ...]] = ("pissa", "olora", "corda", "lora_ga", "loftq")
 
     def __post_init__(self) -> None:
         for rank in (self.rank, *self.rank_pattern.values()):
             if not isinstance(rank, int) or rank < 1:
                 raise PeftlabError(f"rank must be a whole number of at least 1, not {rank!r}.")
+        for pattern in (*self.rank_pattern, *self.alpha_pattern):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise PeftlabError(
+                    f"{pattern!r} is not a regular expression ({error}); write the end of a "
+                    "layer's name, such as 'q_proj'."
+                ) from None
         for alpha in (self.alpha, *self.alpha_pattern.values()):
             if not (math.isfinite(alpha) and alpha > 0):
                 raise PeftlabError(f"alpha must be a positive number, not {alpha!r}.")
@@ -116,7 +131,17 @@ class LoRAConfig:
 
     @classmethod
     def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> LoRAConfig:
-        """The configuration that PEFT's fields describe, for the layers that a file adapts."""
+        """The configuration that PEFT's fields describe, for the layers that a file adapts.
+
+        Raises:
+            PeftlabError: the file belongs to a base whose weights PEFT changed.
+        """
+        init = str(fields.get("init_lora_weights")).lower()
+        if init.startswith(cls.PEFT_RESIDUAL):
+            raise PeftlabError(
+                f"the adapter was made with init_lora_weights={init!r}, which changes the base; "
+                "save it in PEFT with path_initial_model_for_weight_conversion, as a plain LoRA."
+            )
         return cls(
             rank=fields["r"],
             alpha=fields["lora_alpha"],
