@@ -57,19 +57,6 @@ def test_exact_ties_go_where_bitsandbytes_sends_them():
     assert torch.equal(*twins_quant.codes(weight, "nf4", 64))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_the_gpu_gives_the_bytes_of_the_cpu(dtype):
-    for _, weight in twins_quant.samples(dtype, 64):
-        packed, state = nf4.quantize(weight)
-        on_gpu, gpu_state = nf4.quantize(weight.cuda())
-        assert torch.equal(on_gpu.cpu(), packed)
-        values = nf4.dequantize(packed.cuda(), state.to("cuda"))
-        assert torch.equal(values.cpu(), nf4.dequantize(packed, state))
-        assert gpu_state.absmax.is_cuda
-
-
 # --- what quantizing means -----------------------------------------------------------------------
 
 
