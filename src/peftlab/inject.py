@@ -49,8 +49,8 @@ class AdapterLayer(nn.Module):
     MERGES: tuple[str, ...] = ("weight",)
     # Why the method cannot be merged, as the end of a sentence; empty if it can.
     CANNOT_MERGE: str = ""
-    # Whether the contribution is a term of its own, ``base(x) + term``, for the same term whatever
-    # the base is. Such adapters on one layer can be merged one by one; others inside out only.
+    # Whether the layer computes ``base(x) + term`` with a term that does not depend on what other
+    # adapters do. Such adapters can be merged in any order; others only from the inside out.
     ADDITIVE: bool = False
     # Whether the contribution is computed from the base's original weight.
     USES_WEIGHT: bool = False
