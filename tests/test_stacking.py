@@ -48,9 +48,7 @@ STACKS = {
 
 
 def fits(stack, family):
-    if stack == "bitfit":
-        return family in ("gpt2", "opt", "bert")
-    return not (stack == "parallel" and family in ("opt", "bert"))
+    return stack != "bitfit" or family in ("gpt2", "opt", "bert")
 
 
 PAIRS = [pair for pair in itertools.product(STACKS, FAMILIES) if fits(*pair)]

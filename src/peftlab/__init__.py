@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     )
     from peftlab.methods.adalora import AdaLoRAConfig
     from peftlab.methods.bitfit import BitFitConfig
-    from peftlab.methods.bottleneck import BottleneckConfig, FusionConfig
+    from peftlab.methods.bottleneck import BottleneckConfig
     from peftlab.methods.dora import DoRAConfig
+    from peftlab.methods.fusion import FusionConfig
     from peftlab.methods.ia3 import IA3Config
     from peftlab.methods.lora import LoRAConfig
     from peftlab.methods.partial import PartialConfig
@@ -80,8 +81,9 @@ _HOME = {
     ),
     "peftlab.methods.adalora": ("AdaLoRAConfig",),
     "peftlab.methods.bitfit": ("BitFitConfig",),
-    "peftlab.methods.bottleneck": ("BottleneckConfig", "FusionConfig"),
+    "peftlab.methods.bottleneck": ("BottleneckConfig",),
     "peftlab.methods.dora": ("DoRAConfig",),
+    "peftlab.methods.fusion": ("FusionConfig",),
     "peftlab.methods.ia3": ("IA3Config",),
     "peftlab.methods.lora": ("LoRAConfig",),
     "peftlab.methods.partial": ("PartialConfig",),

@@ -24,8 +24,9 @@ from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer
 from peftlab.methods.adalora import AdaLoRAConfig
 from peftlab.methods.bitfit import BitFitConfig
-from peftlab.methods.bottleneck import BottleneckConfig, FusionConfig
+from peftlab.methods.bottleneck import BottleneckConfig
 from peftlab.methods.dora import DoRAConfig
+from peftlab.methods.fusion import FusionConfig
 from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
 from peftlab.methods.partial import PartialConfig

@@ -1,4 +1,4 @@
-"""Bottleneck adapters and AdapterFusion against their equations, placed in real models."""
+"""Bottleneck adapters against their equation, placed in real models."""
 
 import copy
 import json
@@ -14,12 +14,7 @@ from torch import nn
 
 import peftlab
 from peftlab import PeftlabError
-from peftlab.methods.bottleneck import (
-    ACTIVATIONS,
-    BottleneckConfig,
-    BottleneckLayer,
-    FusionConfig,
-)
+from peftlab.methods.bottleneck import ACTIVATIONS, BottleneckConfig, BottleneckLayer
 
 PLACES = {
     "gpt2": ("transformer.h.{}.attn", "transformer.h.{}.mlp"),
@@ -96,7 +91,7 @@ def test_where_the_adapters_are_and_how_many_parameters_they_have(family, style)
     assert peftlab.trainable_report(model).trainable == len(paths) * each
 
 
-@pytest.mark.parametrize("style", ["houlsby", "pfeiffer"])
+@pytest.mark.parametrize("style", ["houlsby", "pfeiffer", "parallel"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_starts_as_its_base_and_only_the_adapters_train(family, style):
     base, ids = build(family, torch.float64), token_ids()
@@ -135,6 +130,36 @@ def test_in_a_model_it_is_the_block_written_out(family, style):
     logits, expected = model(ids).logits, reference(ids).logits
     assert relative_error(logits, expected) < 1e-12
     assert relative_error(gradients(logits, parameters), gradients(expected, parameters)) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("family", "first", "last"),
+    [
+        ("opt", "model.decoder.layers.{}.fc1", "model.decoder.layers.{}.fc2"),
+        ("bert", "bert.encoder.layer.{}.intermediate.dense", "bert.encoder.layer.{}.output.dense"),
+    ],
+)
+def test_a_parallel_adapter_spans_a_feed_forward_network_of_several_modules(family, first, last):
+    model, ids = adapted(family, style="parallel", scaling=2.0), token_ids()
+    reference, seen = build(family, torch.float64), {}
+    layers = dict(peftlab.adapter_layers(model))
+
+    def see(i):
+        return lambda module, args: seen.update({i: args[0]})
+
+    def add(i):
+        return lambda module, args, h: h + layers[last.format(i)].branch(seen[i])
+
+    for i in range(2):
+        assert layers[last.format(i)].W_down.shape == (4, 32)
+        reference.get_submodule(first.format(i)).register_forward_pre_hook(see(i))
+        reference.get_submodule(last.format(i)).register_forward_hook(add(i))
+    parameters = adapter_parameters(model)
+    logits, expected = model(ids).logits, reference(ids).logits
+    assert relative_error(logits, expected) < 1e-12
+    assert relative_error(gradients(logits, parameters), gradients(expected, parameters)) < 1e-10
+    assert all(layers[last.format(i)].seen is None for i in range(2))  # nothing is kept alive
+    assert torch.equal(copy.deepcopy(model)(ids).logits, logits)
 
 
 def test_a_parallel_adapter_beside_attention():
@@ -181,7 +206,6 @@ def test_bad_values_are_named(options, message):
     ("model", "options", "message"),
     [
         (lambda: build("llama"), {"targets": "fc"}, "target 'fc' matches no module of Llama"),
-        (lambda: build("opt"), {"style": "parallel"}, "is not one module, so nothing can run"),
         (lambda: nn.Sequential(nn.Linear(2, 2)), {}, "in a way that peftlab does not know"),
         (lambda: nn.Sequential(nn.ReLU()), {"targets": "0"}, "ReLU is not a linear layer"),
     ],
@@ -199,108 +223,24 @@ def test_it_cannot_merge_and_says_why():
     assert torch.equal(model(ids).logits, before)
 
 
-# --- AdapterFusion -------------------------------------------------------------------------------
-
-
-def fused(family="llama", style="pfeiffer"):
-    base = build(family, torch.float64)
-    model = adapted(base=base, name="a", style=style)
-    peftlab.apply(model, BottleneckConfig(size=3, style=style, activation="gelu"), name="b")
-    randomise_adapter(model, "b", seed=7)
-    return peftlab.apply(model, FusionConfig(("a", "b")), name="fusion")
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_fusion_is_attention_over_the_adapters(family):
-    model, ids = fused(family, "houlsby"), token_ids()
-    randomise_adapter(model, "fusion", seed=11)
-    reference = build(family, torch.float64)
-    layers = dict(peftlab.adapter_layers(model, "fusion"))
-    a, b = (dict(peftlab.adapter_layers(model, name)) for name in "ab")
-
-    def fuse(path):
-        def hook(module, args, kwargs, output):
-            h = output[0] if isinstance(output, tuple) else output
-            layer = layers[path]
-            added = [adapter[path].branch(h) for adapter in (a, b)]
-            scores = [((h @ layer.Q.T) * (z @ layer.K.T)).sum(-1, keepdim=True) for z in added]
-            weights = torch.cat(scores, dim=-1).softmax(-1)
-            h = h + sum(weights[..., n : n + 1] * (z @ layer.V.T) for n, z in enumerate(added))
-            return (h, *output[1:]) if isinstance(output, tuple) else h
-
-        return hook
-
-    for path in layers:
-        reference.get_submodule(path).register_forward_hook(fuse(path), with_kwargs=True)
-    logits, expected = model(ids).logits, reference(ids).logits
-    assert relative_error(logits, build(family, torch.float64)(ids).logits) > 0.1
-    assert relative_error(logits, expected) < 1e-12
-    own = adapter_parameters(model, "fusion")
-    assert relative_error(gradients(logits, own), gradients(expected, own)) < 1e-10
-
-
-def test_only_the_fusion_trains_and_the_adapters_stay_as_they_are():
-    model, ids = fused(), token_ids()
-    own = {id(p) for p in adapter_parameters(model, "fusion")}
-    assert all(p.requires_grad == (id(p) in own) for p in model.parameters())
-    assert peftlab.trainable_report(model).trainable == 2 * 3 * 32 * 32
-    before = model(ids).logits
-    peftlab.switch(model, "fusion")  # whether the adapters are on themselves does not matter
-    assert torch.equal(model(ids).logits, before)
-    peftlab.switch(model, "a")
-    assert relative_error(model(ids).logits, adapted(name="a")(ids).logits) < 1e-15
-
-
-def test_fusion_of_one_adapter_starts_as_that_adapter():
-    model, ids = adapted(name="a"), token_ids()
-    alone = model(ids).logits
-    peftlab.apply(model, FusionConfig(["a"]), name="fusion")
-    assert relative_error(model(ids).logits, alone) < 1e-12
-
-
-def test_fusion_without_one_of_its_adapters_says_so():
-    model = fused()
-    peftlab.remove(model, "a")
-    with pytest.raises(PeftlabError, match="'fusion' combines the adapter 'a', which is not in"):
-        model(token_ids())
-    peftlab.remove(model, "fusion")
-    model(token_ids())
-
-
-@pytest.mark.parametrize(
-    ("other", "names", "message"),
-    [
-        (BottleneckConfig(), ("a", "c"), "does not have an adapter named 'c'"),
-        (BottleneckConfig(style="houlsby"), ("a", "b"), "are not on the same modules"),
-        (BottleneckConfig(style="parallel"), ("a", "b"), "'b' cannot be fused"),
-        (peftlab.LoRAConfig(), ("a", "b"), "'b' cannot be fused"),
-        (BottleneckConfig(), (), "must be different names"),
-        (BottleneckConfig(), ("a", "a"), "must be different names"),
-        (BottleneckConfig(), "ab", "must be different names"),
-    ],
-)
-def test_what_cannot_be_fused_is_said(other, names, message):
-    model = peftlab.apply(adapted(name="a"), other, name="b")
-    with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model, FusionConfig(names), name="fusion")
-
-
-def test_a_fusion_cannot_merge_and_says_why():
-    with pytest.raises(PeftlabError, match="depends on the input"):
-        peftlab.merge(fused(), "fusion")
-
-
 # --- files ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"style": "houlsby", "activation": "tanh"}, {"style": "parallel", "scaling": 4.0}],
+    [
+        {},
+        {"style": "houlsby", "activation": "tanh"},
+        {"style": "parallel", "scaling": 4.0},
+        {"style": "parallel", "family": "opt"},
+        {"style": "parallel", "family": "opt", "targets": "fc2"},
+    ],
 )
 def test_files(options, tmp_path):
     model, ids = adapted(**options), token_ids()
     peftlab.save(model, tmp_path)
-    loaded = peftlab.load(build("llama", torch.float64), tmp_path, trainable=True)
+    base = build(options.get("family", "llama"), torch.float64)
+    loaded = peftlab.load(base, tmp_path, trainable=True)
     assert torch.equal(loaded(ids).logits, model(ids).logits)
     assert peftlab.trainable_report(loaded) == peftlab.trainable_report(model)
     before = str(loaded)
@@ -327,16 +267,3 @@ def test_a_file_that_does_not_fit_changes_nothing_and_says_why(fields, base, mes
     with pytest.raises(PeftlabError, match=message):
         peftlab.load(model, tmp_path)
     assert str(model) == before
-
-
-def test_the_file_of_a_fusion_needs_its_adapters(tmp_path):
-    model, ids = fused(), token_ids()
-    randomise_adapter(model, "fusion", seed=11)
-    for name in ("a", "b", "fusion"):
-        peftlab.save(model, tmp_path / name, name)
-    loaded = build("llama", torch.float64)
-    with pytest.raises(PeftlabError, match="does not have an adapter named 'a'"):
-        peftlab.load(loaded, tmp_path / "fusion", "fusion")
-    for name in ("a", "b", "fusion"):
-        peftlab.load(loaded, tmp_path / name, name)
-    assert torch.equal(loaded(ids).logits, model(ids).logits)

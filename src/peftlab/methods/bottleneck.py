@@ -1,14 +1,13 @@
 """Bottleneck adapters: small networks inside each block.
 
-Houlsby et al. 2019 (arXiv 1902.00751), Pfeiffer et al. 2020 (arXiv 2005.00247, with AdapterFusion),
-He et al. 2021 (arXiv 2110.04366, parallel adapters).
+Houlsby et al. 2019 (arXiv 1902.00751), Pfeiffer et al. 2020 (arXiv 2005.00247), and He et al. 2021
+(arXiv 2110.04366) for parallel adapters.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, adapter_dtype, named_layers, select
+from peftlab.inject import AdapterLayer, adapter_dtype, named_layers
 from peftlab.methods.places import (
     AFTER_ATTENTION,
     AFTER_FEED_FORWARD,
+    entrance,
     features,
     match_modules,
     sublayers,
@@ -85,24 +85,26 @@ class BottleneckConfig:
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """An adapter for each target."""
-        return {
-            path: BottleneckLayer(module, self, adapter, *features(model, module))
-            for path, module in self._modules(model).items()
-        }
+        modules = dict(named_layers(model))
+        found: dict[str, AdapterLayer] = {}
+        for path, module in self._targets(model).items():
+            first = entrance(path) if self.parallel and self.targets is None else path
+            d_in, d_out = features(model, modules[first])[0], features(model, module)[1]
+            layer = BottleneckLayer(module, self, adapter, d_in, d_out)
+            if first != path:
+                found[first] = ParallelInput(modules[first], self, adapter, layer)
+            found[path] = layer
+        return found
 
-    def _modules(self, model: nn.Module) -> dict[str, nn.Module]:
+    def _targets(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The modules whose output an adapter changes, by name."""
         if self.targets is not None:
             return match_modules(model, self.targets)
         after_feed_forward = sublayers(model, AFTER_FEED_FORWARD)
-        if self.style == "houlsby":
-            chosen = {**sublayers(model, AFTER_ATTENTION), **after_feed_forward}
-            return {path: chosen[path] for path, _ in named_layers(model) if path in chosen}
-        if self.parallel and not all(path.endswith(".mlp") for path in after_feed_forward):
-            raise PeftlabError(
-                f"the feed-forward network of {type(model).__name__} is not one module, so nothing "
-                'can run beside it; use style="pfeiffer", or name modules with targets=.'
-            )
-        return after_feed_forward
+        if self.style != "houlsby":
+            return after_feed_forward
+        chosen = {**sublayers(model, AFTER_ATTENTION), **after_feed_forward}
+        return {path: chosen[path] for path, _ in named_layers(model) if path in chosen}
 
     def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
         """These settings, in a file of peftlab's own."""
@@ -111,6 +113,7 @@ class BottleneckConfig:
             "style": self.style,
             "activation": self.activation,
             "scaling": self.scaling,
+            "targets": self.targets,
         }
 
     @classmethod
@@ -119,6 +122,9 @@ class BottleneckConfig:
     ) -> BottleneckConfig:
         """The configuration that a file describes, for the modules that it adapts."""
         settings = {key: fields[key] for key in ("size", "style", "activation", "scaling")}
+        usual = cls(**settings)
+        if fields["targets"] is None and list(usual._targets(model)) == paths:
+            return usual
         return cls(**settings, targets=tuple(paths))
 
 
@@ -153,6 +159,7 @@ class BottleneckLayer(AdapterLayer):
         super().__init__(base, method, adapter)
         weight = next(self.innermost.parameters())
         options = {"device": weight.device, "dtype": adapter_dtype(weight)}
+        self.seen: Tensor | None = None  # see ParallelInput
         width = d_in if method.parallel else d_out
         self.W_down = nn.Parameter(torch.empty(method.size, width, **options))
         self.b_down = nn.Parameter(torch.empty(method.size, **options))
@@ -176,153 +183,44 @@ class BottleneckLayer(AdapterLayer):
         output = self.base(*args, **kwargs)
         if not self.active:
             return output
-        h = _hidden(output)
-        u = h
-        if self.method.parallel:
-            u = args[0] if args else kwargs["hidden_states"]
-        return _with_hidden(output, (h + self.branch(u)).to(h.dtype))
+        h = hidden(output)
+        u = self._input(*args, **kwargs) if self.method.parallel else h
+        return with_hidden(output, (h + self.branch(u)).to(h.dtype))
+
+    def _input(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        """What a parallel adapter reads: the module's input, or what was seen further in front."""
+        u = hidden_states if self.seen is None else self.seen
+        self.seen = None
+        return u
 
 
-def _hidden(output: Any) -> Tensor:
+class ParallelInput(AdapterLayer):
+    """The first layer of a feed-forward network that is no module of its own, as in OPT and BERT.
+
+    It shows the network's input to the parallel adapter at the network's last layer.
+    """
+
+    MERGES = ()
+    CANNOT_MERGE = BottleneckLayer.CANNOT_MERGE
+
+    def __init__(
+        self, base: nn.Module, method: BottleneckConfig, adapter: str, layer: BottleneckLayer
+    ) -> None:
+        super().__init__(base, method, adapter)
+        # In a tuple, or torch would list the last layer as a part of the first.
+        self._layer = (layer,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.active:
+            self._layer[0].seen = x
+        return self.base(x)
+
+
+def hidden(output: Any) -> Tensor:
     """The hidden states in what a module returns: alone, or first in a tuple."""
     return output[0] if isinstance(output, tuple) else output
 
 
-def _with_hidden(output: Any, hidden: Tensor) -> Any:
+def with_hidden(output: Any, states: Tensor) -> Any:
     """What a module returns, with other hidden states in it."""
-    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-
-# --- AdapterFusion -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FusionConfig:
-    """How to combine bottleneck adapters that are in the model already (AdapterFusion).
-
-    Attributes:
-        adapters: their names. They stay as they are; only the combination trains.
-
-    Raises:
-        PeftlabError: there is no name, or one twice.
-    """
-
-    adapters: tuple[str, ...]
-
-    PEFT_TYPE: ClassVar[str] = "ADAPTER_FUSION"  # not a method of PEFT's
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"Q": "fusion_Q", "K": "fusion_K", "V": "fusion_V"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
-
-    def __post_init__(self) -> None:
-        names = self.adapters
-        if isinstance(names, str) or not names or len(set(names)) < len(names):
-            raise PeftlabError(f"adapters must be different names, such as ('a', 'b'): {names!r}.")
-        object.__setattr__(self, "adapters", tuple(names))
-
-    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
-        """A fusion for each module that the adapters are on."""
-        places = []
-        for name in self.adapters:
-            layers = select(model, name)
-            if not all(isinstance(m, BottleneckLayer) and not m.method.parallel for _, m in layers):
-                raise PeftlabError(
-                    f"{name!r} cannot be fused: AdapterFusion combines bottleneck adapters of "
-                    "style houlsby or pfeiffer."
-                )
-            places.append({path for path, _ in layers})
-        if any(paths != places[0] for paths in places):
-            raise PeftlabError(
-                f"the adapters {', '.join(self.adapters)} are not on the same modules, so they "
-                "cannot be fused; give them the same style and targets."
-            )
-        modules = dict(named_layers(model))
-        return {
-            path: FusionLayer(module, self, adapter)
-            for path, module in modules.items()
-            if path in places[0]
-        }
-
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """These settings, in a file of peftlab's own."""
-        return {"adapters": list(self.adapters)}
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> FusionConfig:
-        """The configuration that a file describes."""
-        return cls(tuple(fields["adapters"]))
-
-
-class FusionLayer(AdapterLayer):
-    r"""Attention over what N frozen adapters would add (Pfeiffer et al. §3.2).
-
-    .. math::
-        a_n = \mathrm{adapter}_n(h), \qquad
-        s = \mathrm{softmax}_n\bigl((Q h)^\top (K a_n)\bigr), \qquad
-        y = h + \sum_n s_n\, V a_n
-
-    Q, K and V are d × d. V starts as the identity, so the fusion starts close to the mean of the
-    adapters. While it is on, the adapters add nothing by themselves, whether they are switched on
-    or not.
-    """
-
-    PARAMETERS = ("Q", "K", "V")
-    MERGES = ()
-    CANNOT_MERGE = "how much of each adapter it takes depends on the input"
-
-    def __init__(self, base: nn.Module, method: FusionConfig, adapter: str = "default") -> None:
-        super().__init__(base, method, adapter)
-        like = self.fused()[0].W_up
-        for name in self.PARAMETERS:
-            setattr(self, name, nn.Parameter(like.new_empty(len(like), len(like))))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Q and K small and random, V the identity."""
-        nn.init.normal_(self.Q, std=0.02)
-        nn.init.normal_(self.K, std=0.02)
-        nn.init.eye_(self.V)
-
-    def fused(self) -> list[BottleneckLayer]:
-        """The adapters to combine, which are below this layer.
-
-        Raises:
-            PeftlabError: one of them has been removed.
-        """
-        below: dict[str, AdapterLayer] = {}
-        layer = self.base
-        while isinstance(layer, AdapterLayer):
-            below[layer.adapter] = layer
-            layer = layer.base
-        for name in self.method.adapters:
-            if name not in below:
-                raise PeftlabError(
-                    f"{self.adapter!r} combines the adapter {name!r}, which is not in the model "
-                    "any more; remove the fusion too, or load the adapter and fuse anew."
-                )
-        return [below[name] for name in self.method.adapters]
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.active:
-            return self.base(*args, **kwargs)
-        adapters = self.fused()
-        with _silent(adapters):
-            output = self.base(*args, **kwargs)
-        h = _hidden(output)  # (..., d)
-        a = torch.stack([layer.branch(h) for layer in adapters], dim=-2)  # (..., N, d)
-        query = F.linear(h.to(a.dtype), self.Q)
-        scores = torch.einsum("...d,...nd->...n", query, F.linear(a, self.K))  # (..., N)
-        mixed = torch.einsum("...n,...nd->...d", scores.softmax(dim=-1), F.linear(a, self.V))
-        return _with_hidden(output, (h + mixed).to(h.dtype))
-
-
-@contextlib.contextmanager
-def _silent(layers: list[BottleneckLayer]) -> Iterator[None]:
-    """Within the ``with`` block these adapters add nothing."""
-    before = [layer.enabled for layer in layers]
-    try:
-        for layer in layers:
-            layer.enabled = False
-        yield
-    finally:
-        for layer, enabled in zip(layers, before, strict=True):
-            layer.enabled = enabled
+    return (states, *output[1:]) if isinstance(output, tuple) else states

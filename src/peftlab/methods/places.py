@@ -74,6 +74,19 @@ def sublayers(model: nn.Module, places: Sequence[str]) -> dict[str, nn.Module]:
     )
 
 
+# The end of the name of a feed-forward network's last layer, and that of its first.
+_ENDS = {".fc2": ".fc1", ".output.dense": ".intermediate.dense"}
+
+
+def entrance(path: str) -> str:
+    """The name of the module that a feed-forward network begins with, from that of the module in
+    ``AFTER_FEED_FORWARD``; the same name where one module is the whole network."""
+    for last, first in _ENDS.items():
+        if path.endswith(last):
+            return path.removesuffix(last) + first
+    return path
+
+
 def blocks(model: nn.Module) -> list[str]:
     """Names of the model's blocks (a block is attention and feed-forward network), in order.
 
