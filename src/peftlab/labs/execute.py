@@ -45,6 +45,7 @@ def execute_solution(notebook: NotebookNode, source: Path) -> None:
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
             record_timing=False,
+            coalesce_streams=True,
         )
         try:
             client.execute(env={**os.environ, **ENVIRONMENT})
