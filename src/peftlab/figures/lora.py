@@ -91,8 +91,8 @@ def matrices(weights: Mapping[str, Tensor]) -> Figure:
         )
         if "W" in spreads and "BA" in spreads:
             caption = (
-                f"BA has the shape of W but rank {ranks['BA']} instead of {ranks['W']}, and its "
-                f"entries are {spreads['W'] / spreads['BA']:.1f} times smaller. {caption}"
+                f"BA has the shape of W but rank {ranks['BA']} instead of {ranks['W']}; the "
+                f"entries of W are {spreads['W'] / spreads['BA']:.1f} times as large. {caption}"
             )
         return finish(canvas, alt=f"Heat maps of {len(shown)} matrices. {spoken}.", caption=caption)
 
@@ -123,9 +123,8 @@ def entry_distributions(W: Tensor, BA: Tensor) -> Figure:
             canvas,
             alt="Histogram outlines of the entries of W and BA with a logarithmic density axis. "
             f"Standard deviation of W {spread_W:.3g}, of BA {spread_BA:.3g}.",
-            caption=f"The update is small: its entries have a standard deviation of "
-            f"{spread_BA:.2g}, those of the weight {spread_W:.2g}, "
-            f"{spread_W / spread_BA:.1f} times as much.",
+            caption=f"The entries of the update have a standard deviation of {spread_BA:.2g}, "
+            f"those of the weight {spread_W:.2g}, {spread_W / spread_BA:.1f} times as much.",
         )
 
 
