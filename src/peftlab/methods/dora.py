@@ -81,7 +81,8 @@ class DoRALinear(LoRALinear):
         the adapter's precision, which is at least float32, the error is about 1e-7.
         """
         A, B = self.factors()
-        with torch.autocast(A.device.type, enabled=False):
+        # Autocast would round the products to 16 bit; it does not know the meta device.
+        with torch.autocast("cpu" if A.is_meta else A.device.type, enabled=False):
             weight = weight.to(A.dtype)
             squared = (
                 torch.linalg.vector_norm(weight, dim=1).square()
