@@ -20,6 +20,7 @@ import yaml
 
 from book import execution
 from book.execution import BOOK, BUILD, ROOT
+from peftlab.labs.execute import ENVIRONMENT
 
 CONFIGURATION = BUILD / "conf"
 DOCTREES = BUILD / "doctrees"
@@ -93,7 +94,7 @@ def write_configuration() -> None:
 
 def run_sphinx() -> int:
     """Run Sphinx on ``book/`` with every warning an error; return its exit status."""
-    environment = os.environ | {
+    environment = os.environ | ENVIRONMENT | {
         # The kernel of this environment, not one that the user has installed elsewhere.
         "JUPYTER_PREFER_ENV_PATH": "1",
         # More threads than cores make a small model several times slower.
