@@ -184,16 +184,17 @@ def named_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """
     found: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
-
-    def visit(path: str, module: nn.Module) -> None:
+    # A list of what is still to visit, and no recursive inner function: that would be a reference
+    # cycle, which keeps replaced layers in memory until the garbage collector runs.
+    waiting = [("", model)]
+    while waiting:
+        path, module = waiting.pop()
         if id(module) in seen:  # a layer that several places share is one layer
-            return
+            continue
         seen.add(id(module))
         found.append((path, module))
-        for name, child in innermost(module).named_children():
-            visit(f"{path}.{name}" if path else name, child)
-
-    visit("", model)
+        children = innermost(module).named_children()
+        waiting += [(f"{path}.{name}" if path else name, child) for name, child in children][::-1]
     return found
 
 

@@ -1,6 +1,8 @@
 """4-bit layers and QLoRA against bitsandbytes, against PEFT, and against dense layers."""
 
 import copy
+import gc
+import weakref
 
 import bitsandbytes
 import pytest
@@ -451,3 +453,18 @@ def test_what_is_not_quantized():
     assert not is_quantized(nn.ReLU())
     assert not is_quantized(bitsandbytes.nn.Linear4bit(64, 64))
     assert nf4.BLOCK_SIZE == 64
+
+
+def test_each_16_bit_weight_is_freed_at_once():
+    model = build("llama")
+    layers = inject.linear_targets(model, "all-linear")
+    weights = [weakref.ref(layer.weight) for layer in layers.values()]
+    gc.disable()  # reference cycles would have to wait for the garbage collector
+    try:
+        del layers
+        peftlab.quantize_model(model)
+        alive = [weight for weight in weights if weight() is not None]
+    finally:
+        gc.enable()
+    assert len(weights) == 14
+    assert not alive
