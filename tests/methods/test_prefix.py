@@ -194,6 +194,19 @@ def test_switching_off_and_removing_give_the_base_back():
     assert torch.equal(model(ids).logits, plain)
 
 
+@pytest.mark.parametrize("checkpointed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_prefix_stays_in_float32_on_a_16_bit_base(dtype, checkpointed):
+    model = adapted(dtype=dtype).train()
+    if checkpointed:
+        model.activation_checkpointing_enable()
+    (prefix,) = adapter_parameters(model)
+    logits = model(token_ids()).logits
+    assert (prefix.dtype, logits.dtype) == (torch.float32, dtype)
+    logits.float().square().mean().backward()
+    assert prefix.grad.norm() > 0
+
+
 def test_two_prefixes_stand_one_before_the_other():
     """The prefix of the outer adapter comes first: two texts are one longer text."""
     base, ids = build("llama", torch.float64), token_ids()
