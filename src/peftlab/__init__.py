@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from peftlab.checkpoint import load, merge, remove, save, unmerge
+    from peftlab.checkpoint import load, save
     from peftlab.errors import PeftlabError
     from peftlab.inject import (
         adapter_layers,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         switch,
         trainable_report,
     )
+    from peftlab.merging import merge, remove, unmerge
     from peftlab.methods.adalora import AdaLoRAConfig
     from peftlab.methods.bitfit import BitFitConfig
     from peftlab.methods.bottleneck import BottleneckConfig
@@ -68,7 +69,8 @@ __all__ = [
 # Where each name comes from. It is imported when it is first used, so that `peftlab --help`
 # does not wait for torch, and `peftlab doctor` works where torch is missing or broken.
 _HOME = {
-    "peftlab.checkpoint": ("load", "merge", "remove", "save", "unmerge"),
+    "peftlab.checkpoint": ("load", "save"),
+    "peftlab.merging": ("merge", "remove", "unmerge"),
     "peftlab.errors": ("PeftlabError",),
     "peftlab.inject": (
         "adapter_layers",

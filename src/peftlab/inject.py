@@ -41,7 +41,7 @@ class AdapterLayer(nn.Module):
         method: the configuration of the method, such as a ``LoRAConfig``.
         adapter: the name of the adapter this layer belongs to.
         enabled: whether ``forward`` adds the contribution.
-        merged: whether the contribution is in the base weight already (see ``checkpoint.merge``).
+        merged: whether the contribution is in the base weight already (see ``merging.merge``).
     """
 
     PARAMETERS: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from peftlab import checkpoint, inject
+from peftlab import inject, merging
 from peftlab.errors import PeftlabError
 from peftlab.methods.qlora import NF4Linear, is_quantized, packed_weight, replace
 from peftlab.nf4 import relative_error
@@ -56,9 +56,9 @@ def merge_requantized(model: nn.Module, name: str | None = None) -> MergeError:
     states = {
         path: packed_weight(layer)[1] for path, layer in _quantized_bases(model, name).items()
     }
-    checkpoint.merge(model, name)
+    merging.merge(model, name)
     merged, measure = _merged_layers(model, list(states)), _Errors()
-    checkpoint.merge(model, name, keep_base=False)
+    merging.merge(model, name, keep_base=False)
     for path, (layer, exact, update) in merged.items():
         state = states[path]
         new = NF4Linear.from_linear(
@@ -101,13 +101,13 @@ def merge_into_original(
                 f"{features[1]} outputs and a 16 or 32-bit weight; give the model that was "
                 "quantized."
             )
-    checkpoint.merge(model, name)
+    merging.merge(model, name)
     merged, measure = _merged_layers(model, list(bases)), _Errors()
     for path, (layer, exact, _) in merged.items():
         weight = inject.dense_weight(originals[path])
         weight = weight.T if inject.is_conv1d(layer) else weight
         layer.unmerged_weight = weight.to(exact, copy=True).contiguous()
-    checkpoint.merge(model, name, keep_base=False)
+    merging.merge(model, name, keep_base=False)
     for path, (layer, exact, update) in merged.items():
         measure.add(path, layer.weight, exact, update)
     return measure.result()
