@@ -30,9 +30,10 @@ def test_the_gpu_gives_the_bytes_of_the_cpu(dtype):
 def test_it_equals_bitsandbytes_wherever_its_cpu_and_gpu_agree(format, dtype):
     for block_size in BLOCK_SIZES:
         for name, weight in twins_quant.samples(dtype, block_size):
-            for function in (twins_quant.codes, twins_quant.scales, twins_quant.values):
+            for function in (twins_quant.codes, twins_quant.scales):
                 ours, on_gpu = function(weight.cuda(), format, block_size)
                 _, on_cpu = function(weight, format, block_size)
                 agreed = on_cpu == on_gpu.cpu()
                 wrong = agreed & (ours != on_gpu).cpu()
                 assert not wrong.any(), (name, block_size, function.__name__, int(wrong.sum()))
+            assert torch.equal(*twins_quant.values(weight.cuda(), format, block_size))

@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -148,10 +149,12 @@ def dequantize(packed: Tensor, state: QuantState, dtype: torch.dtype | None = No
         The weight, of shape ``state.shape``.
     """
     count = state.shape.numel()
-    codes = packed.flatten()
-    if state.format.bits == 4:
-        codes = unpack(codes)
-    values = state.format.levels(packed.device)[codes[:count].int()]
+    fmt, index = state.format, packed.flatten().int()
+    if fmt.bits == 4:
+        # A byte is looked up as a whole: fewer and smaller intermediate results than unpacking it.
+        values = _level_pairs(fmt, packed.device)[index].flatten()[:count]
+    else:
+        values = fmt.levels(packed.device)[index]
     scales = state.scales()
     full = count - count % state.block_size
     blocks = values[:full].view(-1, state.block_size)
@@ -208,6 +211,14 @@ def unpack(packed: Tensor) -> Tensor:
 
 def _zero_code(fmt: Format) -> int:
     return fmt.values.index(0.0)
+
+
+@cache
+def _level_pairs(fmt: Format, device: torch.device) -> Tensor:
+    """The two levels that each byte stands for: float32, shape (256, 2)."""
+    levels = F.pad(fmt.levels(device), (0, 16 - len(fmt.values)))  # int4 leaves one code unused
+    every_byte = torch.arange(256, dtype=torch.uint8, device=device)
+    return levels[unpack(every_byte).int()].view(256, 2)
 
 
 # --- double quantization -------------------------------------------------------------------------
