@@ -34,6 +34,8 @@ DROPPED = {
     "sphinx_jupyterbook_latex": "for PDF output only",
     "sphinx_multitoc_numbering": "chapters carry their own numbers",
 }
+# What pages look and work like, besides their own source.
+ASSETS = ("book/_static", "book/_ext", "book/_vendor")
 # Settings that hold paths relative to book/.
 PATHS = ("html_static_path", "html_extra_path", "html_logo", "html_favicon", "bibtex_bibfiles")
 
@@ -71,6 +73,8 @@ def sphinx_settings(config: dict[str, Any]) -> dict[str, Any]:
     settings["html_context"] = {"default_mode": "auto"}
     settings["external_toc_path"] = str(ROOT / "_toc.yml")
     settings["external_toc_exclude_missing"] = False
+    # Sphinx copies these only when it writes a page, so a change in them has to write the pages.
+    settings["peftlab_assets"] = execution.digest_of(ASSETS)
     settings["nb_execution_cache_path"] = str(execution.cache_path())
     return settings
 
@@ -94,13 +98,17 @@ def write_configuration() -> None:
 
 def run_sphinx() -> int:
     """Run Sphinx on ``book/`` with every warning an error; return its exit status."""
-    environment = os.environ | ENVIRONMENT | {
-        # The kernel of this environment, not one that the user has installed elsewhere.
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        # More threads than cores make a small model several times slower.
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1))),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
+    environment = (
+        os.environ
+        | ENVIRONMENT
+        | {
+            # The kernel of this environment, not one that the user has installed elsewhere.
+            "JUPYTER_PREFER_ENV_PATH": "1",
+            # More threads than cores make a small model several times slower.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1))),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+    )
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "-n", "--keep-going", "-q"]
     command += ["-c", CONFIGURATION, "-d", DOCTREES, BOOK, HTML]
     process = subprocess.Popen(

@@ -40,17 +40,18 @@ def chapters() -> list[Path]:
 
 
 @cache
-def inputs_digest(root: Path = ROOT) -> str:
-    """A hash of every file that a chapter's outputs depend on.
+def digest_of(names: tuple[str, ...], root: Path = ROOT) -> str:
+    """A hash of files and of everything in folders.
 
     Args:
-        root: Folder that holds `INPUTS`; those that are missing count as empty.
+        names: Files and folders; those that are missing count as empty.
+        root: The folder that holds them.
 
     Returns:
         16 hexadecimal digits. Equal digests mean equal paths and equal contents.
     """
     digest = hashlib.sha256()
-    for name in INPUTS:
+    for name in names:
         top = root / name
         files = [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file())
         for file in files:
@@ -64,7 +65,7 @@ def inputs_digest(root: Path = ROOT) -> str:
 
 def cache_path() -> Path:
     """The folder of the jupyter-cache that belongs to the present `INPUTS`."""
-    return CACHES / inputs_digest()
+    return CACHES / digest_of(INPUTS)
 
 
 def drop_old_caches() -> None:

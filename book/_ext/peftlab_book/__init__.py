@@ -35,6 +35,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     exercises.setup(app)
     alt_text.setup(app)
     app.connect("builder-inited", _add_static_path)
+    app.add_config_value("peftlab_assets", "", "html", str)  # see book/build.py
     app.add_css_file("peftlab_book.css")
     app.add_js_file("peftlab_book.js", loading_method="defer")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

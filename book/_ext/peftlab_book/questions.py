@@ -161,7 +161,8 @@ class Quiz(BookDirective):
             self.fail(f"question {number} has no text before its choices")
         if len(choices) < 2:
             self.fail(
-                f"question {number} needs two or more choices at its end, each `- [ ] …` or `- [x] …`"
+                f"question {number} needs two or more choices at its end, "
+                "each `- [ ] …` or `- [x] …`"
             )
         right = sum(choice.right for choice in choices)
         if right == 0:
