@@ -1,0 +1,70 @@
+"""Chapters are converted the same way each time, and their cache is named after their inputs."""
+
+import nbformat
+import pytest
+import yaml
+
+from book import build, execution
+
+
+def test_a_chapter_is_converted_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "NOTEBOOKS", tmp_path)
+    chapter = execution.chapters()[0]
+    first = execution.convert(chapter).read_bytes()
+    (tmp_path / f"{chapter.stem}.ipynb").unlink()
+    path = execution.convert(chapter)
+    assert path.read_bytes() == first
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert len({cell["id"] for cell in notebook.cells}) == len(notebook.cells)
+
+
+def test_the_digest_follows_every_input_and_nothing_else(tmp_path):
+    def write(name, text):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    names = ("src", "requirements.txt", "missing")
+    write("src/a.py", "1")
+    write("requirements.txt", "x==1")
+    digests = [execution.digest_of.__wrapped__(names, tmp_path)]
+    for name, text in [("src/a.py", "2"), ("requirements.txt", "x==2"), ("src/b.py", "")]:
+        write(name, text)
+        digests.append(execution.digest_of.__wrapped__(names, tmp_path))
+    assert len(set(digests)) == 4
+    write("src/__pycache__/a.pyc", "noise")
+    write("elsewhere.py", "noise")
+    assert execution.digest_of.__wrapped__(names, tmp_path) == digests[-1]
+
+
+@pytest.fixture(scope="module")
+def settings():
+    config = yaml.safe_load((execution.ROOT / "_config.yml").read_text(encoding="utf-8"))
+    return build.sphinx_settings(config)
+
+
+def test_no_page_loads_anything_from_another_host(settings):
+    assert not set(build.DROPPED) & set(settings["extensions"])
+    assert "://" not in settings["mathjax_path"]
+    assert settings["nb_ipywidgets_js"] == {}
+    assert settings["html_theme_options"].get("repository_url", "") == ""
+
+
+def test_without_a_public_address_no_page_has_a_button_for_it(settings):
+    config = yaml.safe_load((execution.ROOT / "_config.yml").read_text(encoding="utf-8"))
+    expected = bool(config["repository"]["url"])
+    assert settings["html_theme_options"]["use_repository_button"] is expected
+    assert settings["html_theme_options"]["use_issues_button"] is expected
+
+
+def test_errors_in_a_chapter_fail_the_build(settings):
+    assert settings["nb_execution_raise_on_error"] is True
+    assert settings["nb_execution_mode"] == "cache"
+    assert settings["nb_execution_allow_errors"] is False
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    contents = (execution.ROOT / "_toc.yml").read_text(encoding="utf-8")
+    missing = [c.stem for c in execution.chapters() if f"file: {c.stem}\n" not in contents]
+    assert not missing

@@ -1,0 +1,178 @@
+"""The book's own directives: what they render, and that bad content fails the build."""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+# docutils and Sphinx announce their own deprecations.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+CONF = """
+import sys
+sys.path.insert(0, {ext!r})
+extensions = ["myst_parser", "peftlab_book"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+html_theme = "basic"
+"""
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build one page; returns (its html, the warnings)."""
+    sys.path.insert(0, str(BOOK / "_ext"))
+
+    def run(text, **files):
+        source, out = tmp_path / "source", tmp_path / "out"
+        source.mkdir(exist_ok=True)
+        (source / "conf.py").write_text(CONF.format(ext=str(BOOK / "_ext")))
+        (source / "index.md").write_text(f"# Title\n\n{text}\n")
+        for name, content in files.items():
+            (source / name.replace("_", ".", 1)).write_bytes(content)
+        warnings = io.StringIO()
+        with docutils_namespace():
+            app = Sphinx(
+                source,
+                source,
+                out,
+                tmp_path / "doctrees",
+                "html",
+                status=None,
+                warning=warnings,
+                freshenv=True,
+            )
+            app.build()
+        clean = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue())
+        return (out / "index.html").read_text(encoding="utf-8"), clean
+
+    yield run
+    sys.path.remove(str(BOOK / "_ext"))
+
+
+PREDICT = """
+```{predict}
+:cover: 1
+What is $1 + 1$?
+
+- [ ] `1`
+- [x] `2`
+---
+It is **two**.
+```
+"""
+
+QUIZ = """
+```{quiz}
+Which matrix starts at zero?
+
+- [ ] $A$
+
+  Then nothing would train.
+- [x] $B$
+
+  Right: `base(x)` is unchanged.
+---
+Which of these merge?
+
+- [x] LoRA
+
+  Linear.
+- [x] DoRA
+
+  Linear too.
+- [ ] Adapters
+
+  They bend.
+```
+"""
+
+
+def test_a_prediction_shows_question_choices_and_a_folded_answer(build):
+    html, warnings = build(PREDICT)
+    assert warnings == ""
+    assert 'data-cover="1"' in html
+    assert html.count('type="radio"') == 2
+    assert re.search(r"<details[^>]*>.*<strong>two</strong>.*</details>", html, re.DOTALL)
+    assert '<span class="math' in html
+    assert "[x]" not in html
+
+
+def test_a_prediction_without_choices_takes_text(build):
+    html, warnings = build("```{predict}\nHow many?\n---\nTwelve.\n```")
+    assert warnings == ""
+    assert "<textarea" in html
+
+
+def test_a_quiz_has_feedback_for_every_choice(build):
+    html, warnings = build(QUIZ)
+    assert warnings == ""
+    assert html.count('type="radio"') == 2
+    assert html.count('type="checkbox"') == 3
+    assert "More than one is right." in html
+    assert html.count("pl-feedback") == 5
+    assert html.count("pl-choice pl-right") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```{predict}\nA question?\n```", "has 1 part"),
+        ("```{predict}\n- [ ] a\n- [x] b\n---\nAnswer\n```", "has no question"),
+        ("```{predict}\nQ?\n\n- [ ] a\n---\nAnswer\n```", "has one choice"),
+        ("```{predict}\nQ?\n\n- [ ] a\n- b\n---\nAnswer\n```", "lacks its mark"),
+        ("```{quiz}\nQ?\n\n- [ ] a\n\n  no\n- [ ] b\n\n  no\n```", "no right choice"),
+        ("```{quiz}\nQ?\n\n- [x] a\n- [ ] b\n\n  no\n```", "“a”, has no feedback"),
+        ("```{quiz}\nQ?\n\n- [x] a\n\n  yes\n```", "needs two or more choices"),
+        ("```{exercise-list} nothing\n```", "no exercise of the lesson “nothing”"),
+    ],
+)
+def test_content_that_cannot_be_rendered_is_a_warning_with_its_place(build, text, message):
+    _, warnings = build(text)
+    assert message in warnings
+    assert re.search(r"index\.md:\d+: (WARNING|ERROR)", warnings)
+
+
+def test_the_exercises_of_a_lesson_are_listed_with_their_points(build):
+    from peftlab.exercises import EXERCISES
+
+    html, warnings = build("```{exercise-list} lora\n```")
+    assert warnings == ""
+    chosen = [exercise for name, exercise in EXERCISES.items() if name.startswith("lora.")]
+    assert all(exercise.id in html for exercise in chosen)
+    assert f"{len(chosen)} exercises, {sum(e.points for e in chosen)} points" in html
+
+
+def test_boxes_have_their_titles(build):
+    html, warnings = build(":::{objectives}\n- one\n:::\n\n:::{misconception}\ntwo\n:::")
+    assert warnings == ""
+    assert "What you will be able to do" in html
+    assert "What people get wrong" in html
+
+
+PIXEL = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f"
+    b"\x15\xc4\x89\x00\x00\x00\rIDATx\x9cc\xf8\xff\xff?\x00\x05\xfe\x02\xfe\xa75\x81\x84\x00\x00"
+    b"\x00\x00IEND\xaeB`\x82"
+)
+
+
+def test_an_image_without_words_is_a_warning(build):
+    _, warnings = build("```{image} dot.png\n```", dot_png=PIXEL)
+    assert "has no alt text" in warnings
+    _, warnings = build("```{image} dot.png\n:alt: A dot.\n```", dot_png=PIXEL)
+    assert warnings == ""
+
+
+def test_a_figure_without_a_caption_is_a_warning(build):
+    drawing = '<figure class="pl-figure"><div role="img" aria-label="{}"></div>{}</figure>'
+    _, warnings = build(drawing.format("A line rises.", ""))
+    assert "no caption" in warnings
+    _, warnings = build(drawing.format("", "<figcaption>It rises.</figcaption>"))
+    assert "no aria-label" in warnings
+    _, warnings = build(drawing.format("A line rises.", "<figcaption>It rises.</figcaption>"))
+    assert warnings == ""
