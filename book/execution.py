@@ -154,6 +154,8 @@ def store(chapter: Path, outputs: Sequence[list[NotebookNode]]) -> None:
     for count, (cell, cell_outputs) in enumerate(zip(cells, outputs, strict=True), start=1):
         cell.execution_count = count
         cell.outputs = cell_outputs
+    # What the kernel says of itself; without it the build has no lexer to colour the code with.
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     # The format of an execute_result repeats its cell's count.
     for cell in cells:
         for output in cell.outputs:

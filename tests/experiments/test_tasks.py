@@ -326,7 +326,7 @@ def test_recorded_runs_show_that_the_tasks_separate_methods():
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text(max_size=20), st.text(max_size=20), st.integers(21, 60))
+@given(st.text(max_size=20), st.text(max_size=20), st.integers(22, 60))
 def test_encode_masks_exactly_the_prompt(prompt, target, max_length):
     (row,) = tasks.encode([tasks.Example(prompt, target)], Characters(), max_length)
     whole = [0, *(2 + ord(char) for char in prompt + target), 1]
