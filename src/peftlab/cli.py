@@ -11,10 +11,10 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from peftlab import __version__
 from peftlab.errors import PeftlabError
 
 
@@ -179,7 +179,7 @@ def parity(arguments: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line and its help."""
     top = _Parser(prog="peftlab", description="Parameter-efficient fine-tuning: the course's tools")
-    top.add_argument("--version", action="version", version=f"peftlab {version('peftlab')}")
+    top.add_argument("--version", action="version", version=f"peftlab {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     command = commands.add_parser("doctor", help="what is installed, and what of the course runs")
