@@ -12,7 +12,9 @@ slices' times, and the median of the pairs is reported. The final losses must ag
 from __future__ import annotations
 
 import argparse
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 
@@ -121,7 +123,7 @@ def main() -> None:
         what="Seconds for LoRA fine-tuning (r=8, all linear layers) of the bundled model on the "
         f"voice task, {arguments.steps} steps of {BATCH} x {LENGTH} tokens, peftlab and PEFT "
         "interleaved in one process; the ratio is peftlab / PEFT",
-        command="python -m benchmarks.lora_step",
+        command=shlex.join(["python", "-m", "benchmarks.lora_step", *sys.argv[1:]]),
         seeds=list(range(arguments.runs)),
         numbers={
             "median_ratio": ratio,
