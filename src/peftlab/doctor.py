@@ -42,7 +42,7 @@ DISTRIBUTIONS = (
 )
 # Imported in this order in the first child process; some of them can crash it.
 MODULES = ("torch", "safetensors", "tokenizers", "transformers", "matplotlib", "ipykernel", "peft")
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROBE_SECONDS = 60
 GIB = 2**30
 

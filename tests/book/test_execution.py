@@ -38,6 +38,47 @@ def test_the_digest_follows_every_input_and_nothing_else(tmp_path):
     assert execution.digest_of.__wrapped__(names, tmp_path) == digests[-1]
 
 
+CHAPTER = """---
+kernelspec:
+  name: python3
+  display_name: Python 3
+jupytext:
+  text_representation:
+    format_name: myst
+---
+
+# A chapter
+
+```{code-cell} ipython3
+print(1)
+```
+"""
+
+
+def test_the_build_finds_what_the_tests_ran(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "CACHES", tmp_path / "caches")
+    chapter = tmp_path / "00_chapter.md"
+    chapter.write_text(CHAPTER, encoding="utf-8")
+    assert not execution.is_cached(chapter)
+    execution.store(chapter, [[nbformat.v4.new_output("stream", text="1\n")]])
+    assert execution.is_cached(chapter)
+    _, cached = execution.open_cache().merge_match_into_notebook(execution.read(chapter))
+    [cell] = [cell for cell in cached.cells if cell.cell_type == "code"]
+    assert cell.outputs[0].text == "1\n"
+    # Without it the code would have no colours, and the build, which knows no warnings, would fail.
+    assert cached.metadata.language_info.pygments_lexer == "ipython3"
+    with pytest.raises(ValueError, match="changed while it ran"):
+        execution.store(chapter, [])
+
+
+def test_a_chapter_has_its_code_cells_in_the_notebook(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "NOTEBOOKS", tmp_path)
+    for chapter in execution.chapters():
+        notebook = nbformat.read(execution.convert(chapter), as_version=4)
+        expected = chapter.read_text(encoding="utf-8").count("\n```{code-cell}")
+        assert sum(cell.cell_type == "code" for cell in notebook.cells) == expected > 0
+
+
 @pytest.fixture(scope="module")
 def settings():
     config = yaml.safe_load((execution.ROOT / "_config.yml").read_text(encoding="utf-8"))
