@@ -50,7 +50,7 @@ lint: setup ## check style, and that the labs are what their sources generate
 unit: setup ## run the tests of the library, the exercises and the command line
 	$(STAGE) "Tests: the library, the exercises, the command line" \
 	  "Run one again with .venv/bin/python -m pytest PATH::NAME." \
-	  env $(PYTEST) $(WORKERS) --ignore=tests/browser
+	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --cov --cov-report=term
 
 notebooks: setup ## run the solutions (outputs compared) and the student labs (they store none)
 	$(STAGE) "Notebooks: solutions, stored outputs compared; student labs, unsolved" \

@@ -19,6 +19,60 @@ def adapted(family="llama", dtype=torch.float32, name="default", **config):
     return model
 
 
+MERGEABLE = {
+    "LoRA": LoRAConfig(rank=4, alpha=6),
+    "LoRA rank-stabilized": LoRAConfig(rank=4, alpha=6, rank_stabilized=True),
+    "LoRA PiSSA": LoRAConfig(rank=4, alpha=6, init="pissa"),
+    "DoRA": peftlab.DoRAConfig(rank=4, alpha=6),
+    "AdaLoRA": peftlab.AdaLoRAConfig(total_steps=10, rank=4, target_rank=2),
+    "IA3": peftlab.IA3Config(),
+    "BitFit": peftlab.BitFitConfig(),
+    "partial": peftlab.PartialConfig(targets="last-block"),
+    "subspace": peftlab.SubspaceConfig(dimension=50),
+}
+UNMERGEABLE = {
+    "bottleneck": peftlab.BottleneckConfig(size=4),
+    "prefix": peftlab.PrefixConfig(tokens=3),
+    "prompt": peftlab.PromptConfig(tokens=3),
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", MERGEABLE)
+def test_every_method_that_merges_computes_the_same_merged_and_comes_out_again(name, dtype):
+    family = "gpt2" if name == "BitFit" else "llama"  # Llama has no biases
+    base = build(family, dtype)
+    model, ids = peftlab.apply(copy.deepcopy(base), MERGEABLE[name]), token_ids()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for _, layer in peftlab.adapter_layers(model):
+            for parameter in layer.adapter_parameters().values():
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.add_(0.2 * noise.to(parameter))
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    unmerged = model(ids).logits
+    assert relative_error(unmerged, base(ids).logits) > 0.01
+    peftlab.merge(model)
+    assert all(layer.merged for _, layer in peftlab.adapter_layers(model))
+    assert relative_error(model(ids).logits, unmerged) < TOLERANCE[dtype]
+    peftlab.unmerge(model)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    peftlab.merge(model, keep_base=False)
+    assert relative_error(model(ids).logits, unmerged) < TOLERANCE[dtype]
+    with pytest.raises(PeftlabError):
+        peftlab.unmerge(model)
+
+
+@pytest.mark.parametrize("name", UNMERGEABLE)
+def test_a_method_that_cannot_merge_says_why_and_changes_nothing(name):
+    model, ids = peftlab.apply(build("llama"), UNMERGEABLE[name]), token_ids()
+    before = model(ids).logits
+    with pytest.raises(PeftlabError, match=r"cannot be merged|cannot merge") as refusal:
+        peftlab.merge(model)
+    assert len(str(refusal.value)) > 60  # a reason, not only a refusal
+    assert torch.equal(model(ids).logits, before)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_merged_equals_unmerged_and_unmerging_restores_every_bit(family, dtype):
