@@ -8,7 +8,7 @@ STAGE := @sh tools/stage.sh
 # One thread per process: the tests run several processes, and two on one core are far slower.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
-PORT := 8000
+PORT ?= 8000
 
 # Kernels start from this environment, not from one the user has installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import re
 import subprocess
 import sys
@@ -172,3 +173,40 @@ def test_every_make_target_is_explained():
     [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     explained = re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE)
     assert sorted(phony.split()) == sorted(explained)
+
+
+def shell(script: str, *arguments: str, folder: Path, **environment: str):
+    return subprocess.run(
+        ["sh", str(ROOT / "tools" / script), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | environment,
+    )
+
+
+def test_set_up_says_what_to_do_where_python_is_too_old(tmp_path):
+    done = shell("setup.sh", folder=tmp_path, PYTHON="false")
+    assert done.returncode == 1
+    assert "Python 3.11 or newer is needed, and false is not one" in done.stderr
+    assert "PYTHON=python3.12 make setup" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_set_up_says_what_to_do_where_venv_is_missing(tmp_path):
+    # As on Debian without python3-venv: new enough, but ensurepip cannot be imported.
+    python = tmp_path / "python-without-venv"
+    python.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n', encoding="utf-8")
+    python.chmod(0o755)
+    done = shell("setup.sh", folder=tmp_path, PYTHON=str(python))
+    assert done.returncode == 1
+    assert "apt-get install python3-venv" in done.stderr
+
+
+def test_a_stage_says_what_it_does_and_how_to_mend_it(tmp_path):
+    done = shell("stage.sh", "Counting", "Count again.", "true", folder=tmp_path)
+    assert done.returncode == 0
+    assert re.search(r"── Counting\n── done in \d+ s: Counting\n", done.stdout)
+    done = shell("stage.sh", "Counting", "Count again.", "sh", "-c", "exit 3", folder=tmp_path)
+    assert done.returncode == 3
+    assert re.search(r"── FAILED after \d+ s: Counting\n   Count again.\n", done.stderr)
