@@ -118,6 +118,11 @@ def read(chapter: Path) -> NotebookNode:
     return read_myst_markdown_notebook(text, config=MdParserConfig(), path=chapter)
 
 
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells of a notebook that run."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def open_cache() -> JupyterCacheBase:
     """The jupyter-cache at `cache_path`, made if it is missing."""
     from jupyter_cache import get_cache
@@ -134,33 +139,33 @@ def is_cached(chapter: Path) -> bool:
     return True
 
 
-def store(chapter: Path, outputs: Sequence[list[NotebookNode]]) -> None:
+def store(chapter: Path, executed: NotebookNode, outputs: Sequence[list[NotebookNode]]) -> None:
     """Put the outputs of an executed chapter where the build looks for them.
 
     Args:
-        chapter: The MyST notebook that was executed.
-        outputs: For each of its code cells, in order, the outputs of that cell.
+        chapter: The MyST notebook.
+        executed: The notebook that it was converted to and that ran.
+        outputs: For each code cell of `executed`, in order, the outputs of that cell.
 
     Raises:
-        ValueError: The chapter has another number of code cells than there are outputs, because
-            it changed while it ran.
+        ValueError: The chapter has other code than the notebook, because it changed while that
+            ran: its outputs would be wrong.
     """
     from jupyter_cache.base import CacheBundleIn
 
     notebook = read(chapter)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if len(cells) != len(outputs):
+    cells = code_cells(notebook)
+    if [cell.source for cell in cells] != [cell.source for cell in code_cells(executed)]:
         raise ValueError(f"{chapter.name} changed while it ran: run it again")
     for count, (cell, cell_outputs) in enumerate(zip(cells, outputs, strict=True), start=1):
         cell.execution_count = count
         cell.outputs = cell_outputs
+        for output in cell_outputs:
+            # The format of an execute_result repeats its cell's count.
+            if output.output_type == "execute_result":
+                output.execution_count = count
     # What the kernel says of itself; without it the build has no lexer to colour the code with.
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-    # The format of an execute_result repeats its cell's count.
-    for cell in cells:
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = cell.execution_count
     open_cache().cache_notebook_bundle(CacheBundleIn(notebook, str(chapter)), overwrite=True)
 
 

@@ -23,6 +23,8 @@ _collected: dict[Path, dict[int, list[NotebookNode]]] = {}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Convert the chapters once, in the main process, and make the cache that workers share."""
+    # Read now: a source that changes while a chapter runs must not pass for the one that ran.
+    execution.cache_path()
     if not hasattr(config, "workerinput"):
         execution.convert_all()
         _ = execution.open_cache().db
@@ -42,9 +44,9 @@ def pytest_runtest_makereport(
     ):
         cells = _collected.setdefault(item.path, {})
         cells[item.cell_num] = [from_dict(output) for output in item.test_outputs]
-        total = sum(cell.cell_type == "code" for cell in item.parent.nb.cells)
-        if len(cells) == total:
+        notebook = item.parent.nb
+        if len(cells) == len(execution.code_cells(notebook)):
             chapter = execution.BOOK / f"{item.path.stem}.md"
-            execution.store(chapter, [cells[number] for number in range(total)])
+            execution.store(chapter, notebook, [cells[number] for number in sorted(cells)])
             del _collected[item.path]
     return report

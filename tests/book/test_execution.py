@@ -60,15 +60,25 @@ def test_the_build_finds_what_the_tests_ran(tmp_path, monkeypatch):
     chapter = tmp_path / "00_chapter.md"
     chapter.write_text(CHAPTER, encoding="utf-8")
     assert not execution.is_cached(chapter)
-    execution.store(chapter, [[nbformat.v4.new_output("stream", text="1\n")]])
+    ran = execution.read(chapter)
+    execution.store(chapter, ran, [[nbformat.v4.new_output("stream", text="1\n")]])
     assert execution.is_cached(chapter)
     _, cached = execution.open_cache().merge_match_into_notebook(execution.read(chapter))
-    [cell] = [cell for cell in cached.cells if cell.cell_type == "code"]
+    [cell] = execution.code_cells(cached)
     assert cell.outputs[0].text == "1\n"
     # Without it the code would have no colours, and the build, which knows no warnings, would fail.
     assert cached.metadata.language_info.pygments_lexer == "ipython3"
+
+
+def test_outputs_of_other_code_are_not_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "CACHES", tmp_path / "caches")
+    chapter = tmp_path / "00_chapter.md"
+    chapter.write_text(CHAPTER, encoding="utf-8")
+    ran = execution.read(chapter)
+    chapter.write_text(CHAPTER.replace("print(1)", "print(2)"), encoding="utf-8")
     with pytest.raises(ValueError, match="changed while it ran"):
-        execution.store(chapter, [])
+        execution.store(chapter, ran, [[nbformat.v4.new_output("stream", text="1\n")]])
+    assert not execution.is_cached(chapter)
 
 
 def test_a_chapter_has_its_code_cells_in_the_notebook(tmp_path, monkeypatch):

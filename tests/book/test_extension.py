@@ -147,6 +147,16 @@ def test_the_exercises_of_a_lesson_are_listed_with_their_points(build):
     assert f"{len(chosen)} exercises, {sum(e.points for e in chosen)} points" in html
 
 
+def test_an_exercise_links_to_its_section_where_the_page_has_it(build):
+    from peftlab.exercises import EXERCISES
+
+    section = EXERCISES["lora.merge"].section
+    html, warnings = build(f"## {section}\n\n```{{exercise-list}} lora\n```")
+    assert warnings == ""
+    link = re.search(rf'<a[^>]* href="#([\w-]+)">{section}</a>', html)
+    assert f'<section id="{link[1]}"' in html
+
+
 def test_boxes_have_their_titles(build):
     html, warnings = build(":::{objectives}\n- one\n:::\n\n:::{misconception}\ntwo\n:::")
     assert warnings == ""

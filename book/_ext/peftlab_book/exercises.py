@@ -10,6 +10,27 @@ from sphinx.application import Sphinx
 from peftlab_book.html import BookDirective, tag, text
 
 
+class SectionLink(nodes.inline):
+    """The title of a section; becomes a link on the page that has this section."""
+
+
+def sentence(words: str) -> str:
+    """Titles and objectives are written to stand within a sentence; here they begin one."""
+    return words[:1].upper() + words[1:]
+
+
+def link_sections(app: Sphinx, doctree: nodes.document) -> None:
+    """Point each `SectionLink` at the section of its page that bears the title."""
+    ids = {section[0].astext(): section["ids"][0] for section in doctree.findall(nodes.section)}
+    for link in list(doctree.findall(SectionLink)):
+        title = link["section"]
+        if title in ids:
+            target = nodes.reference("", title, refid=ids[title])
+            link.replace_self(nodes.inline("", "", target))
+        else:
+            link.replace_self(nodes.Text(title))
+
+
 class ExerciseList(BookDirective):
     """Every exercise whose id starts with the lesson's name and a dot."""
 
@@ -31,7 +52,7 @@ class ExerciseList(BookDirective):
         listing = tag("ol", classes="pl-exercises")
         for exercise in chosen:
             difficulty = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
-            objective, messages = self.state.inline_text(exercise.objective, self.lineno)
+            objective, messages = self.state.inline_text(sentence(exercise.objective), self.lineno)
             facts = tag(
                 "p",
                 tag(
@@ -43,10 +64,11 @@ class ExerciseList(BookDirective):
                 ),
                 text(f" {exercise.minutes} min · {exercise.points} points · "),
                 nodes.literal("", exercise.id),
-                text(f" · {exercise.section}" if exercise.section else ""),
+                text(" · "),
+                SectionLink("", exercise.section, section=exercise.section),
                 classes="pl-facts",
             )
-            title = tag("p", text(exercise.title), classes="pl-exercise-title")
+            title = tag("p", text(sentence(exercise.title)), classes="pl-exercise-title")
             body = nodes.paragraph("", "", *objective)
             listing += tag("li", title, facts, body, *messages)
         minutes = sum(exercise.minutes for exercise in chosen)
@@ -58,3 +80,4 @@ class ExerciseList(BookDirective):
 def setup(app: Sphinx) -> None:
     """Register the directive."""
     app.add_directive("exercise-list", ExerciseList)
+    app.connect("doctree-read", link_sections)

@@ -173,12 +173,13 @@ def inline_svg(document: str) -> str:
     svg = re.sub(r"url\(#", f"url(#{prefix}", svg)
 
     view_box = re.search(r'viewBox="([^"]+)"', svg)
-    width = float(view_box[1].split()[2]) if view_box else 460.0
+    # A point is 4/3 of a pixel.
+    pixels = 4 / 3 * (float(view_box[1].split()[2]) if view_box else 460.0)
     root = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{view_box[1] if view_box else ""}" aria-hidden="true" focusable="false" '
-        # A point is 4/3 of a pixel.
-        f'style="width:100%;max-width:{width * 4 / 3:.0f}px;height:auto;'
+        # Below this width its letters would be too small to read, and its box scrolls instead.
+        f'style="width:100%;min-width:{0.7 * pixels:.0f}px;max-width:{pixels:.0f}px;height:auto;'
         'stroke-linejoin:round;stroke-linecap:butt">'
     )
     svg = re.sub(r"<svg[^>]*>", root, svg, count=1)
