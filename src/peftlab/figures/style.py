@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Drawn in this colour, shown in the page's text colour.
 INK = "#010203"
+# Width in pixels of the book's text column.
+COLUMN = 640
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
     "#0072b2",
@@ -175,11 +177,13 @@ def inline_svg(document: str) -> str:
     view_box = re.search(r'viewBox="([^"]+)"', svg)
     # A point is 4/3 of a pixel.
     pixels = 4 / 3 * (float(view_box[1].split()[2]) if view_box else 460.0)
+    # On a phone a figure shrinks to the screen, unless it is so wide that its letters would be too
+    # small to read; then its box scrolls.
+    smallest = 0.7 * pixels if pixels > COLUMN else 0
     root = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{view_box[1] if view_box else ""}" aria-hidden="true" focusable="false" '
-        # Below this width its letters would be too small to read, and its box scrolls instead.
-        f'style="width:100%;min-width:{0.7 * pixels:.0f}px;max-width:{pixels:.0f}px;height:auto;'
+        f'style="width:100%;min-width:{smallest:.0f}px;max-width:{pixels:.0f}px;height:auto;'
         'stroke-linejoin:round;stroke-linecap:butt">'
     )
     svg = re.sub(r"<svg[^>]*>", root, svg, count=1)
