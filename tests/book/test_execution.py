@@ -119,3 +119,10 @@ def test_every_chapter_is_in_the_table_of_contents():
     contents = (execution.ROOT / "_toc.yml").read_text(encoding="utf-8")
     missing = [c.stem for c in execution.chapters() if f"file: {c.stem}\n" not in contents]
     assert not missing
+
+
+def test_the_reference_shows_every_method():
+    shown = (execution.BOOK / "api" / "methods.md").read_text(encoding="utf-8")
+    modules = (execution.ROOT / "src" / "peftlab" / "methods").glob("[a-z]*.py")
+    missing = [m.stem for m in modules if f"automodule:: peftlab.methods.{m.stem}\n" not in shown]
+    assert not missing

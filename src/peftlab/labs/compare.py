@@ -35,7 +35,7 @@ def differences(
         for part in ("cell_type", "id", "source", "metadata"):
             if cell.get(part) != wanted.get(part):
                 found = True
-                yield f"{name}, cell {number}: {part} differs from the source's"
+                yield f"{name}, cell {number}: {part} differs from what solutions/ generates"
         if cell.cell_type == "code" and outputs and cell.execution_count is None:
             found = True
             yield f"{name}, cell {number}: was not executed; run `peftlab labs build`"
