@@ -28,14 +28,7 @@ INK = "#010203"
 # Width in pixels of the book's text column.
 COLUMN = 640
 
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#d55e00",
-    "#cc79a7",
-    "#56b4e9",
-)
+BLUE, VERMILLION = "#0072b2", "#d55e00"  # the two ends of signed scales
 # In the order in which a figure uses them. These stand out from both backgrounds.
 PALETTE = ("#1f86c7", "#e07b1f", "#0f9f76", "#b86fc6", "#b59a00", "#56b4e9")
 LINES = ("-", "--", "-.", ":")

@@ -9,29 +9,48 @@ from peftlab.parity.run import CodeRow, Row
 # (method, what differs, why). Each is a choice, not a rounding error.
 DIFFERENCES = (
     (
-        "all",
-        "an adapter merges, switches and leaves without touching what is stored for others",
-        "PEFT keeps all adapters of a layer in one module; here each adapter is a wrapper",
-    ),
-    (
         "unmerge",
         "every bit of the base weight comes back",
         "PEFT subtracts the update again, which leaves rounding errors",
     ),
     (
-        "PiSSA",
-        "the base weight stays as it is; the layer subtracts the initial product itself",
+        "heads and biases beside an adapter",
+        "they are copies, so that disabling the adapter gives the base back",
+        "PEFT trains biases where they are",
+    ),
+    (
+        "LoRA PiSSA",
+        "the base weight stays as it is; the layer subtracts the initial product itself, and "
+        "dropout thins both products",
         "PEFT overwrites the base weight with the residual, so disabling does not give it back",
     ),
     (
         "DoRA",
-        "the norm of W + s B A comes from the low-rank identity",
-        "PEFT multiplies out B A, a matrix as large as W, in every forward pass",
+        "the norm of W + s B A comes from the low-rank identity, and dropout thins the low-rank "
+        "branch alone",
+        "PEFT multiplies out B A, a matrix as large as W, in every forward pass, and computes the "
+        "base a second time on the thinned input",
+    ),
+    (
+        "AdaLoRA",
+        "the divisor of the scale never trains",
+        "PEFT freezes it, but casting it to float64 makes it a parameter that trains: a slip",
+    ),
+    (
+        "IA³",
+        "by default it scales keys, values and the input of the FFN's down-projection",
+        "PEFT's defaults are other layers for Qwen3, OPT and BERT; here both sides get ours",
+    ),
+    (
+        "prefix",
+        "works under gradient checkpointing, and starts with a standard deviation of 0.02",
+        "PEFT refuses the one, and starts with 1, far from the base model",
     ),
     (
         "prompt",
-        "the logits of the soft tokens are cut off",
-        "labels and metrics of the caller keep their length; PEFT lengthens both",
+        "the outputs of the soft tokens are cut off, and given positions are shifted",
+        "labels and metrics of the caller keep their length; PEFT lengthens both, predicts the "
+        "first token from the last soft one, and drops given positions",
     ),
     (
         "prompt, classification",
@@ -39,20 +58,10 @@ DIFFERENCES = (
         "PEFT adds it by itself, so the counts of trained parameters differ: no row here",
     ),
     (
-        "prefix",
-        "works under gradient checkpointing",
-        "transformers drops the cache there, and with it PEFT's prefix",
-    ),
-    (
-        "BitFit, bottleneck",
+        "BitFit, bottleneck, partial fine-tuning",
         "no twin in PEFT",
-        "BitFit is compared with a plain model whose biases train; bottleneck adapters are tested "
-        "against their equations",
-    ),
-    (
-        "AdaLoRA, float64",
-        "the divisor of the scale does not train",
-        "PEFT freezes it, but casting it to float64 makes it a parameter that trains: a slip",
+        "BitFit is compared with a plain model whose biases train; the others are tested against "
+        "their equations and plain training",
     ),
 )
 
