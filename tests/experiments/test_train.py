@@ -209,6 +209,18 @@ def test_bad_input_is_named(call, message):
         call()
 
 
+def test_a_loss_that_is_not_finite_leaves_the_parameters_as_they_were():
+    model = adapted()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[:] = float("nan")
+    before = parameters(model)
+    with pytest.raises(PeftlabError, match="the loss became nan in step 1"):
+        train(model, examples(), TrainConfig(steps=2), progress=False)
+    after = parameters(model)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert all(torch.equal(before[name], after[name]) for name in trained)
+
+
 def test_the_progress_bar_can_be_switched_off(capfd, monkeypatch):
     # The tests run with TQDM_DISABLE=1; here the bar is to be seen unless `progress` forbids it.
     visible = functools.partial(tqdm.tqdm, disable=False)

@@ -261,8 +261,9 @@ def _train_step(
         total += loss.item()
     if penalty is not None:
         penalty(model).backward()
-    nn.utils.clip_grad_norm_(trained.values(), max_grad_norm)
-    optimizer.step()
+    if math.isfinite(total):  # one step along NaN would turn every parameter into NaN
+        nn.utils.clip_grad_norm_(trained.values(), max_grad_norm)
+        optimizer.step()
     return total
 
 
