@@ -1,4 +1,4 @@
-"""The command ``peftlab``: doctor, labs, model, parity, train, generate.
+"""The command ``peftlab``: doctor, labs, release, model, parity, train, generate.
 
 Each subcommand is one function that calls the library and prints. A user's mistake is a
 ``PeftlabError`` there; here it becomes one sentence on stderr and exit code 2. The library is
@@ -58,6 +58,26 @@ def labs_check(arguments: argparse.Namespace) -> int:
     found = labs.check(Path.cwd())
     print("\n".join(found) if found else "the notebooks are what solutions/*.md generate")
     return 1 if found else 0
+
+
+def release(arguments: argparse.Namespace) -> int:
+    """Write what an instructor hands out for a lab, and the secret to grade it with."""
+    from peftlab.grading import release
+
+    out = Path(arguments.out)
+    made = release.release(
+        Path.cwd(), arguments.lab, out, class_name=arguments.class_name, seed=arguments.seed
+    )
+    print(f"{made.lab} for the class “{made.class_name}”")
+    for folder, what in (
+        (release.HANDOUT, "hand this out"),
+        (release.INSTRUCTOR, "keep this to yourself"),
+    ):
+        print(f"{out / folder}: {what}")
+        for file in sorted((out / folder).iterdir()):
+            print(f"  {file.name}")
+    print(f"then: {release.command(out)}")
+    return 0
 
 
 def model_info(arguments: argparse.Namespace) -> int:
@@ -192,6 +212,15 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(run=labs_build)
     verb = verbs.add_parser("check", help="exit 1 if they are not what solutions/*.md generate")
     verb.set_defaults(run=labs_check)
+
+    command = commands.add_parser("release", help="what an instructor hands out for a lab")
+    command.add_argument("lab", metavar="LAB", help="such as 03_lora")
+    command.add_argument("--out", required=True, metavar="DIR", help="gets handout/, instructor/")
+    command.add_argument("--class", dest="class_name", metavar="NAME", help="whom it is for")
+    command.add_argument(
+        "--seed", type=int, help="of the grader's inputs (default: a random one, kept)"
+    )
+    command.set_defaults(run=release)
 
     command = commands.add_parser("model", help="facts about a base model")
     verbs = command.add_subparsers(title="commands", metavar="info", required=True)
