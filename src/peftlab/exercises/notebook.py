@@ -13,15 +13,18 @@ from typing import Any
 
 from peftlab.errors import PeftlabError
 from peftlab.exercises import feedback, record
+from peftlab.exercises.core import Written, in_points
 from peftlab.exercises.registry import LESSONS, find
 
 
 def check(exercise: str, answer: Any = None, *, seed: int | None = None) -> None:
     """Try an answer on fresh random inputs and print four lines about it.
 
+    Of an exercise that asks for words, it prints what the person who marks it looks for.
+
     Args:
         exercise: the id, such as ``"lora.delta"``.
-        answer: your function or class.
+        answer: your function or class; nothing for words.
         seed: repeats the inputs of an earlier check; else ``PEFTLAB_SEED``, else new ones.
 
     Raises:
@@ -31,6 +34,9 @@ def check(exercise: str, answer: Any = None, *, seed: int | None = None) -> None
         found = find(exercise)
     except PeftlabError as problem:
         _finish(str(problem), correct=False)
+        return
+    if isinstance(found, Written):
+        print(_marked_by_a_person(found))
         return
     if answer is None or answer is ...:
         report = feedback.not_attempted(found)
@@ -65,16 +71,26 @@ def progress(lesson: str | None = None) -> None:
     entries, note = record.read()
     for shown in LESSONS.values() if lesson is None else [LESSONS[lesson]]:
         solved = [e for e in shown.exercises if entries.get(e.id, {}).get("solved")]
-        points = sum(exercise.points for exercise in solved)
+        points, total = (sum(e.points for e in chosen) for chosen in (solved, shown.exercises))
         print(
             f"{shown.title}: {len(solved)} of {len(shown.exercises)} exercises, "
-            f"{points} of {shown.points} points"
+            f"{points} of {total} points"
         )
         for exercise in shown.exercises:
             mark = "✓" if exercise in solved else "·"
             print(f"  {mark} {exercise.id:<16} {exercise.points:>2}  {exercise.title}")
+        for written in shown.written:
+            what = f"{written.title} (marked by your instructor)"
+            print(f"    {written.id:<16} {written.points:>2}  {what}")
     if note:
         print(_note(note))
+
+
+def _marked_by_a_person(written: Written) -> str:
+    lines = [f"{'status':<13} marked by a person, not by this check · {written.id}"]
+    for criterion in written.rubric:
+        lines.append(f"{in_points(criterion.points):<13} {criterion.text}")
+    return "\n".join(lines)
 
 
 def _seed(chosen: int | None) -> int:

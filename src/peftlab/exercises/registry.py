@@ -7,35 +7,49 @@ from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
 from peftlab.exercises import lora
-from peftlab.exercises.core import Exercise
+from peftlab.exercises.core import Exercise, Written
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson's exercises in the order in which its lab asks them."""
+    """A lesson's exercises, of both kinds, in the order in which its lab asks them."""
 
     name: str
     title: str
-    exercises: tuple[Exercise, ...]
+    parts: tuple[Exercise | Written, ...]
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        """Those that ask for code, which ``check`` judges."""
+        return tuple(part for part in self.parts if isinstance(part, Exercise))
+
+    @property
+    def written(self) -> tuple[Written, ...]:
+        """Those that ask for words, which a person marks."""
+        return tuple(part for part in self.parts if isinstance(part, Written))
 
     @property
     def points(self) -> int:
-        return sum(exercise.points for exercise in self.exercises)
+        """What all of them are worth."""
+        return sum(part.points for part in self.parts)
 
 
-LESSONS = {lesson.name: lesson for lesson in (Lesson("03_lora", lora.TITLE, lora.EXERCISES),)}
+LESSONS = {lesson.name: lesson for lesson in (Lesson("03_lora", lora.TITLE, lora.PARTS),)}
 
+PARTS = {part.id: part for lesson in LESSONS.values() for part in lesson.parts}
+
+# Those that code can judge.
 EXERCISES = {exercise.id: exercise for lesson in LESSONS.values() for exercise in lesson.exercises}
 
 
-def find(name: str) -> Exercise:
-    """The exercise with this id.
+def find(name: str) -> Exercise | Written:
+    """The exercise with this id, of either kind.
 
     Raises:
         PeftlabError: there is none; the message names the closest one.
     """
-    if name in EXERCISES:
-        return EXERCISES[name]
-    close = difflib.get_close_matches(str(name), EXERCISES, n=1, cutoff=0.4)
-    hint = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(EXERCISES)}."
+    if name in PARTS:
+        return PARTS[name]
+    close = difflib.get_close_matches(str(name), PARTS, n=1, cutoff=0.4)
+    hint = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(PARTS)}."
     raise PeftlabError(f'no exercise is called "{name}"; {hint}')

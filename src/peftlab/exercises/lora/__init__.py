@@ -5,10 +5,11 @@ from __future__ import annotations
 from peftlab.exercises.core import Exercise
 from peftlab.exercises.lora import cases, checkpoint, layer, model, probes, training
 from peftlab.exercises.lora.judges import judge_init
+from peftlab.exercises.lora.report import REPORT
 
 TITLE = "03 LoRA from scratch"
 
-EXERCISES = (
+PARTS = (
     Exercise(
         id="lora.delta",
         title="the update ΔW = (α/r)·B·A",
@@ -216,4 +217,5 @@ EXERCISES = (
         mutants=checkpoint.MERGE,
         allows=("torch", "numpy", "math", "contextlib"),
     ),
+    REPORT,
 )

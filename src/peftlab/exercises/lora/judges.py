@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from peftlab.exercises.core import Verdict
+from peftlab.exercises.compare import Verdict
 from peftlab.exercises.observe import Case, Outcome
 
 # With 3,000 draws the standard deviation of a sample is within 1 % of the true one.
