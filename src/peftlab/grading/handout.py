@@ -8,7 +8,7 @@ from peftlab.exercises.registry import Lesson
 def for_learners(lesson: Lesson, wheel: str, python: str) -> str:
     """How to open the lab, work in it and hand it in."""
     notebook = f"{lesson.name}.ipynb"
-    example = lesson.exercises[0].id
+    example = lesson.parts[0].id
     return f"""# {lesson.title}
 
 Keep `{notebook}` and `{wheel}` in one folder. The wheel is the course's package: it brings the
@@ -36,7 +36,8 @@ choose `{wheel}`. Download the notebook when you stop: Colab forgets what it doe
 ## Working
 
 - Write each answer into the cell below its heading, run the cell, and run the `check` below it.
-  A check says what it saw, the likely cause and what to do next.
+  A check says what it saw, the likely cause and what to do next. An answer in words has no check:
+  a person marks it by the points that stand with the question.
 - `hint("{example}")` gives a hint, and a further one each time; there are three.
 - An exercise that you leave out stops nothing: the cells after it do not need it.
 - Cells of your own are welcome. Leave the answer cells where they are, and the names of the
@@ -56,19 +57,21 @@ never changes your points.
 
 def syllabus(lesson: Lesson, python: str) -> str:
     """What a syllabus says of the lab: in one line, and exercise by exercise."""
-    minutes = sum(exercise.minutes for exercise in lesson.exercises)
+    minutes = sum(part.minutes for part in lesson.parts)
     rows = "\n".join(
-        f"| `{exercise.id}` | {exercise.title} | {exercise.points} | {exercise.minutes} |"
-        for exercise in lesson.exercises
+        f"| `{part.id}` | {part.title} | {part.kind} | {part.points} | {part.minutes} |"
+        for part in lesson.parts
     )
-    return f"""**{lesson.title}** · {len(lesson.exercises)} exercises · {lesson.points} points · \
+    return f"""**{lesson.title}** · {len(lesson.parts)} exercises · {lesson.points} points · \
 about {minutes} minutes for someone who has read the chapter · needs Python {python} or newer, \
 two CPU cores, no GPU
 
-| Exercise | What is written | Points | Minutes |
-| --- | --- | ---: | ---: |
+| Exercise | About | Answer | Points | Minutes |
+| --- | --- | --- | ---: | ---: |
 {rows}
-| | **together** | **{lesson.points}** | **{minutes}** |
+| | | **together** | **{lesson.points}** | **{minutes}** |
+
+A check in the notebook and, later, the grader judge code. A person marks what is written in words.
 """
 
 
