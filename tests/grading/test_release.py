@@ -1,8 +1,10 @@
 """What is handed out: the lab without answers, a wheel that works, and a secret for each class."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -267,8 +269,19 @@ def test_the_wheel_is_this_package(wheel):
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_the_same_sources_give_the_same_wheel(wheel, tmp_path):
-    assert build_wheel(ROOT, tmp_path).read_bytes() == wheel.read_bytes()
+def test_the_same_sources_give_the_same_wheel(tmp_path):
+    package = tmp_path / "src" / "peftlab"
+    package.mkdir(parents=True)
+    shutil.copy(ROOT / "src" / "peftlab" / "__init__.py", package)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    wheels = []
+    for name, time in (("first", 1_600_000_000), ("second", 1_700_000_000)):
+        (tmp_path / name).mkdir()
+        os.utime(package / "__init__.py", (time, time))
+        wheels.append(build_wheel(tmp_path, tmp_path / name).read_bytes())
+    assert wheels[0] == wheels[1]
+    assert not (tmp_path / "build").exists()
 
 
 def test_the_wheel_checks_answers_from_another_folder(wheel, tmp_path):
