@@ -99,9 +99,10 @@ def release(
             f"{root} holds no solutions/{lesson.name}.md; run this in the course's repository."
         )
     notebook, _ = generate(source, root)
+    made = _decide(lesson, out, class_name, seed, digest(text(notebook).encode()))
+    # The grader reads the notebook in labs/; nothing else may be handed out.
     for difference in differences(student, notebook, root):
         raise PeftlabError(f"{difference}; run `peftlab labs build` first.")
-    made = _decide(lesson, out, class_name, seed, digest(student.read_bytes()))
     notebook.metadata[METADATA_KEY] = {"release": made.public_id}
 
     out.mkdir(parents=True, exist_ok=True)
