@@ -62,12 +62,15 @@ def _compare(expected: Tensor | int | float, observed: Any) -> Verdict:
         return _compare_tensors(expected, observed)
     if isinstance(observed, Tensor) and observed.numel() == 1:
         observed = observed.item()
-    if isinstance(expected, Tensor) or isinstance(observed, (Tensor, str)):
+    if isinstance(expected, Tensor) or not isinstance(observed, (int, float)):
         return _wrong_type(expected, observed)
     if math.isclose(expected, observed, rel_tol=TOLERANCE[torch.float64]):
         return Verdict("correct", "")
-    ratio = observed / expected if expected else None
-    text = f"{observed:,}" if isinstance(observed, int) else f"{observed:.6g}"
+    try:
+        ratio = observed / expected if expected else None
+        text = f"{observed:,}" if isinstance(observed, int) else f"{observed:.6g}"
+    except (OverflowError, ValueError):  # a whole number of hundreds of digits
+        return Verdict("wrong value", "an enormous number", guess="the number is wrong")
     if _is_telling(ratio):
         text += f", {_factor(ratio)}"
     return Verdict("wrong value", text, ratio=ratio, guess="the number is wrong")
@@ -163,7 +166,7 @@ def _factor(ratio: float) -> str:
 
 def _is_telling(ratio: float | None) -> bool:
     """Whether the factor, or one over it, is a whole number."""
-    if not ratio:
+    if not ratio or not math.isfinite(ratio):
         return False
     factor = max(abs(ratio), 1 / abs(ratio))
     return factor > 1.5 and math.isclose(factor, round(factor), rel_tol=1e-6)

@@ -110,11 +110,19 @@ class Exercise(Task):
         rng = torch.Generator().manual_seed(seed)
         return [{**case, "seed": seed + i} for i, case in enumerate(self.cases(rng))]
 
-    def judge(self, case: Case, observed: Outcome) -> Verdict:
-        """Compare an observed outcome with the reference solution's on the same case."""
+    def judge(self, case: Case, observed: Outcome, expected: Outcome | None = None) -> Verdict:
+        """Compare an observed outcome with the reference solution's on the same case.
+
+        Args:
+            case: the inputs.
+            observed: what an answer did with them.
+            expected: what the reference does with them, if that is known already.
+        """
         if self.special_judge is not None:
             return self.special_judge(case, observed)
-        return compare(observe(self.probe, self.solution, case)["outcome"], observed)
+        if expected is None:
+            expected = observe(self.probe, self.solution, case)["outcome"]
+        return compare(expected, observed)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -66,18 +67,61 @@ class Report:
         )
 
 
+class Reference:
+    """What is right on the cases of one seed, and what each known wrong answer does there.
+
+    Computed once, when first needed, however many answers are compared with it.
+    """
+
+    def __init__(self, exercise: Exercise, seed: int) -> None:
+        self.exercise = exercise
+        self.seed = seed
+        self.cases = exercise.make_cases(seed)
+
+    @cached_property
+    def expected(self) -> list[Outcome]:
+        """The reference solution's outcome for each case."""
+        return self._outcomes(self.exercise.solution) or []
+
+    @cached_property
+    def mistakes(self) -> list[tuple[Mutant, list[Outcome], list[Verdict]]]:
+        """The known wrong answers that run, with their outcomes and what a judge says of them."""
+        found = []
+        for mutant in self.exercise.mutants:
+            outcomes = self._outcomes(mutant.answer)
+            if outcomes is not None:
+                found.append((mutant, outcomes, self.judge(outcomes)))
+        return found
+
+    def judge(self, outcomes: Sequence[Outcome]) -> list[Verdict]:
+        """A verdict for each case."""
+        return [
+            self.exercise.judge(case, outcome, expected)
+            for case, outcome, expected in zip(self.cases, outcomes, self.expected, strict=True)
+        ]
+
+    def _outcomes(self, answer: Any) -> list[Outcome] | None:
+        runs = [observe(self.exercise.probe, answer, case) for case in self.cases]
+        return None if any(run["error"] for run in runs) else [run["outcome"] for run in runs]
+
+
 def assess(exercise: Exercise, answer: Any, seed: int) -> Report:
     """Run an answer on the cases of one seed, here and now, and say what came of it."""
-    cases = exercise.make_cases(seed)
-    report = diagnose(exercise, cases, [observe(exercise.probe, answer, case) for case in cases])
-    # The text about a right answer or an empty one is the same each time, whatever the seed.
-    return report if report.status in (CORRECT, NOT_ATTEMPTED) else replace(report, seed=seed)
+    reference = Reference(exercise, seed)
+    observations = [observe(exercise.probe, answer, case) for case in reference.cases]
+    return diagnose(reference, observations)
 
 
-def diagnose(
-    exercise: Exercise, cases: Sequence[Case], observations: Sequence[Observation]
-) -> Report:
+def diagnose(reference: Reference, observations: Sequence[Observation]) -> Report:
     """Judge what an answer did on each case, and find the likely cause of what is wrong."""
+    report = _diagnose(reference, observations)
+    # The text about a right answer or an empty one is the same each time, whatever the seed.
+    same = report.status in (CORRECT, NOT_ATTEMPTED)
+    return report if same else replace(report, seed=reference.seed)
+
+
+def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Report:
+    exercise, cases = reference.exercise, reference.cases
     for case, observation in zip(cases, observations, strict=True):
         if observation["error"]:
             return _raised(exercise, case, observation["error"])
@@ -85,7 +129,7 @@ def diagnose(
         if observation["changed"]:
             return _changed(exercise, case, observation["changed"])
     outcomes = [observation["outcome"] for observation in observations]
-    verdicts = [exercise.judge(case, out) for case, out in zip(cases, outcomes, strict=True)]
+    verdicts = reference.judge(outcomes)
     failed = [i for i, verdict in enumerate(verdicts) if not verdict.correct]
     if not failed:
         observed = f"right on all {len(cases)} random cases"
@@ -95,7 +139,7 @@ def diagnose(
     observed = f"{verdict.observed}{_numbers(case)}"
     if 0 < len(failed) < len(cases):
         observed += f"; {len(failed)} of {len(cases)} cases wrong"
-    mutant, sure = match(exercise, cases, outcomes, verdicts)
+    mutant, sure = match(reference, outcomes, verdicts)
     if mutant is None:
         action = "Compare with the docstring on inputs small enough to work out by hand"
         return _report(exercise, verdict.status, observed, verdict.guess, action)
@@ -112,10 +156,7 @@ def diagnose(
 
 
 def match(
-    exercise: Exercise,
-    cases: Sequence[Case],
-    outcomes: Sequence[Outcome],
-    verdicts: Sequence[Verdict],
+    reference: Reference, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]
 ) -> tuple[Mutant | None, bool]:
     """The known wrong answer that does the same on every case.
 
@@ -123,22 +164,11 @@ def match(
         The mutant and whether the match is exact. Without an exact match, the only mutant whose
         mistakes show in the same places is a guess; ``(None, False)`` if there is none.
     """
-    theirs = {}
-    for mutant in exercise.mutants:
-        runs = [observe(exercise.probe, mutant.answer, case) for case in cases]
-        if any(run["error"] for run in runs):
-            continue
-        theirs[mutant.id] = [run["outcome"] for run in runs]
-        if all(map(_equal, theirs[mutant.id], outcomes)):
+    for mutant, theirs, _ in reference.mistakes:
+        if all(map(_equal, theirs, outcomes)):
             return mutant, True
     similar = [
-        mutant
-        for mutant in exercise.mutants
-        if mutant.id in theirs
-        and all(
-            _alike(exercise.judge(case, outcome), verdict)
-            for case, outcome, verdict in zip(cases, theirs[mutant.id], verdicts, strict=True)
-        )
+        mutant for mutant, _, judged in reference.mistakes if all(map(_alike, judged, verdicts))
     ]
     return (similar[0], False) if len(similar) == 1 else (None, False)
 

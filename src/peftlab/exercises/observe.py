@@ -21,9 +21,14 @@ Outcome = dict[str, Any]  # name → Tensor, int or float; the name of its type 
 Observation = dict[str, Any]  # outcome, changed, error
 
 _HERE = Path(__file__).resolve().parent
-# The answer's own lines are in none of these.
+# The answer's own lines are in none of these: our files, the standard library, torch and what is
+# installed beside it.
 _NOT_THE_ANSWER = tuple(
-    {str(_HERE), *(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))}
+    {
+        str(_HERE),
+        str(Path(torch.__file__).parents[1]),
+        *(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")),
+    }
 )
 
 
