@@ -1,4 +1,4 @@
-"""The command ``peftlab``: doctor, labs, release, model, parity, train, generate.
+"""The command ``peftlab``: doctor, labs, release, grade, model, parity, train, generate.
 
 Each subcommand is one function that calls the library and prints. A user's mistake is a
 ``PeftlabError`` there; here it becomes one sentence on stderr and exit code 2. The library is
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,6 +78,53 @@ def release(arguments: argparse.Namespace) -> int:
         for file in sorted((out / folder).iterdir()):
             print(f"  {file.name}")
     print(f"then: {release.command(out)}")
+    return 0
+
+
+def grade(arguments: argparse.Namespace) -> int:
+    """Grade a class and say where the reports are."""
+    from peftlab.grading import run
+    from peftlab.grading.release import read_release
+    from peftlab.grading.rows import AWAITS, UNJUDGED, UNREADABLE
+
+    lab, default_seed = arguments.lab, None
+    if arguments.release is not None:
+        release = read_release(arguments.release)
+        lab, default_seed = lab or release.lab, release.seed
+        if lab != release.lab:
+            raise PeftlabError(f"{arguments.release} is of {release.lab}, and --lab says {lab}.")
+    if lab is None:
+        raise PeftlabError("say which lab this is: --lab 03_lora, or --release DIR/instructor.")
+    out = Path(arguments.out)
+    rows = run.grade(
+        Path(arguments.submissions),
+        lab,
+        out,
+        root=Path.cwd(),
+        seed=arguments.seed,
+        default_seed=default_seed,
+        jobs=arguments.jobs,
+        timeout=arguments.timeout,
+        unsafe=arguments.unsafe,
+        lms=arguments.lms,
+        regrade=arguments.regrade,
+        only=arguments.only,
+        engine=arguments.engine,
+        say=lambda text: print(text, file=sys.stderr),
+        progress=sys.stderr.isatty(),
+    )
+    results = [result for row in rows for result in row.results]
+    mean = sum(row.points for row in rows) / len(rows) if rows else 0.0
+    most = max((row.max_points for row in rows), default=0)
+    print(f"{len(rows)} submissions, {mean:.1f} of {most:g} points on average")
+    for count, what in (
+        (sum(row.state == UNREADABLE for row in rows), "could not be read: see the notes"),
+        (sum(r.status == AWAITS for r in results), f"written answers wait in {out}/written.html"),
+        (sum(r.status == UNJUDGED for r in results), "answers could not be judged: please look"),
+    ):
+        if count:
+            print(f"{count} {what}")
+    print(f"grades: {out}/grades.csv   class report: {out}/report.html")
     return 0
 
 
@@ -221,6 +269,33 @@ def parser() -> argparse.ArgumentParser:
         "--seed", type=int, help="of the grader's inputs (default: a random one, kept)"
     )
     command.set_defaults(run=release)
+
+    command = commands.add_parser("grade", help="grade a class, in a sandbox")
+    command.add_argument("submissions", metavar="SUBMISSIONS", help="a folder, a zip, a notebook")
+    command.add_argument("--lab", metavar="NAME", help="the lab, such as 03_lora")
+    command.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    command.add_argument("--release", metavar="DIR", help="instructor/ of `peftlab release`")
+    command.add_argument("--seed", type=int, help="of the inputs (default: secret, kept in DIR)")
+    command.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="sandboxes (default: all cores)"
+    )
+    command.add_argument(
+        "--timeout", type=float, default=10.0, help="seconds for one answer (default 10)"
+    )
+    command.add_argument(
+        "--regrade", action="append", default=[], metavar="EXERCISE", help="again, or all"
+    )
+    command.add_argument(
+        "--only", action="append", default=[], metavar="SUBMISSION", help="leave the others"
+    )
+    command.add_argument(
+        "--lms", choices=("moodle", "canvas"), default="moodle", help="format of lms.csv"
+    )
+    command.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: a whole cluster"
+    )
+    command.add_argument("--unsafe", action="store_true", help="without bubblewrap, at your risk")
+    command.set_defaults(run=grade)
 
     command = commands.add_parser("model", help="facts about a base model")
     verbs = command.add_subparsers(title="commands", metavar="info", required=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import importlib
 import linecache
 import re
@@ -137,10 +138,9 @@ def provide(tree: ast.Module, helpers: list[str], space: dict[str, Any]) -> None
                 continue
             done.add(id(statement))
             define(_used(statement))
-            try:
+            # If one fails that the answer needs, the answer's own error will say so.
+            with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):
                 exec(compile(ast.Module([statement], []), "<helper>", "exec"), space)
-            except (Exception, SystemExit, KeyboardInterrupt):
-                pass  # if the answer needs it, its own error will say so
 
     define(_used(tree))
 

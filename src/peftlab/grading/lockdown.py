@@ -1,7 +1,7 @@
 """Take away from this process, for good, what an answer has no need of.
 
-Standard library only, through ctypes: it runs in the sandbox, between ``fork`` and the first line of
-a stranger's code. Namespaces and the system-call filter exist on Linux; the limits everywhere.
+Standard library only, through ctypes: it runs in the sandbox, between ``fork`` and the first line
+of a stranger's code. Namespaces and the system-call filter exist on Linux; the limits everywhere.
 
 Sources: the manual pages unshare(2), user_namespaces(7), capabilities(7), seccomp(2), setrlimit(2);
 system-call numbers: Linux, ``arch/x86/entry/syscalls/syscall_64.tbl`` and

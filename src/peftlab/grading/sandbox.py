@@ -13,7 +13,6 @@ import json
 import os
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +44,7 @@ WORKER_FILES = {
     name: _HERE / f"{name}.py" for name in ("worker", "answers", "lockdown", "wire")
 } | {"observe": _HERE.parent / "exercises" / "observe.py"}
 
+LOST = "lost"
 START = 120.0  # seconds within which torch has to be imported
 GRACE = 5.0  # seconds beyond a time limit after which the server itself is taken for dead
 MAX_REPLY = 17 << 20  # bytes: the result of a child and one line
@@ -76,7 +76,8 @@ class Ran:
     """What came of one request.
 
     Attributes:
-        end: ``done``, ``time``, ``died`` or ``too much`` (the constants of ``worker.py``).
+        end: ``done``, ``time``, ``died`` or ``too much`` (the constants of ``worker.py``), or
+            ``lost``: the server itself is gone.
         status: the exit status; a negative one is the signal that ended it.
         data: what the child wrote, if it is done. It may be anything.
     """
@@ -161,7 +162,7 @@ class Sandbox:
 
     def start(self) -> None:
         """Start the server, and wait until it has imported torch."""
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the server
         process = subprocess.Popen(
             [*self._command(), json.dumps(self._config())],
             stdin=subprocess.PIPE,
@@ -195,7 +196,7 @@ class Sandbox:
             reply = None
         if reply is None:  # the server is gone or hangs, and with it the answer
             self.close()
-            return Ran("died", -signal.SIGKILL, b"")
+            return Ran(LOST, 0, b"")
         head, body = reply
         if self.single_use:
             self.close()
@@ -255,11 +256,10 @@ class Sandbox:
             options += ["--ro-bind", str(path), f"{SITE}/{path.name}"]
         options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
         # Through a file, because a command line can be read inside and would name our folders.
-        given = tempfile.TemporaryFile()
-        given.write(b"".join(os.fsencode(option) + b"\0" for option in options))
-        given.seek(0)
-        self._fds = (os.dup(given.fileno()),)
-        given.close()
+        with tempfile.TemporaryFile() as given:
+            given.write(b"".join(os.fsencode(option) + b"\0" for option in options))
+            given.seek(0)
+            self._fds = (os.dup(given.fileno()),)
         bwrap = shutil.which("bwrap")
         return [bwrap, "--args", str(self._fds[0]), python, "-I", "-S", "-B", f"{CODE}/worker.py"]
 

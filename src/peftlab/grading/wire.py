@@ -34,7 +34,7 @@ DTYPES = {
         torch.complex128,
     )
 }
-MAX_HEADER = 1 << 20  # bytes of JSON
+MAX_HEADER = 8 << 20  # bytes of JSON
 MAX_DEPTH = 16  # of nested containers
 MAX_DIMENSIONS = 16
 INT64 = range(-(1 << 63), 1 << 63)
@@ -137,8 +137,7 @@ def _unpack(value: Any, rest: _Bytes, depth: int) -> Any:
         return tuple(unpacked) if kind == "tuple" else unpacked
     if kind == "dict":
         if not all(
-            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
-            for pair in items
+            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in items
         ):
             raise WireError("a dictionary is not made of pairs")
         return {key: _unpack(item, rest, depth + 1) for key, item in items}

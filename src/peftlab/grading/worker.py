@@ -10,6 +10,7 @@ the bytes that the child wrote. The server never interprets what comes from a ch
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -183,10 +184,8 @@ def _wait(pid: int) -> int:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 # --- the server -----------------------------------------------------------------------------------
