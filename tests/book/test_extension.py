@@ -138,13 +138,14 @@ def test_content_that_cannot_be_rendered_is_a_warning_with_its_place(build, text
 
 
 def test_the_exercises_of_a_lesson_are_listed_with_their_points(build):
-    from peftlab.exercises import EXERCISES
+    from peftlab.exercises import LESSONS
 
     html, warnings = build("```{exercise-list} lora\n```")
     assert warnings == ""
-    chosen = [exercise for name, exercise in EXERCISES.items() if name.startswith("lora.")]
-    assert all(exercise.id in html for exercise in chosen)
-    assert f"{len(chosen)} exercises, {sum(e.points for e in chosen)} points" in html
+    lesson = LESSONS["03_lora"]
+    assert all(part.id in html for part in lesson.parts)
+    assert f"{len(lesson.parts)} exercises, {lesson.points} points" in html
+    assert html.count("marked by a person") == len(lesson.written)
 
 
 def test_an_exercise_links_to_its_section_where_the_page_has_it(build):

@@ -60,6 +60,14 @@ def count(shapes, rank, layers):
 check("lora.count", count)
 ```
 
+<!-- exercise: lora.report -->
+
++++
+
+<!-- answer: lora.report -->
+
++++
+
 What is left to do?
 
 ```{code-cell} python

@@ -43,15 +43,16 @@ class ExerciseList(BookDirective):
         for source in Path(peftlab.exercises.__file__).parent.rglob("*.py"):
             self.env.note_dependency(str(source))
         lesson = self.arguments[0]
-        registry = peftlab.exercises.EXERCISES
-        chosen = [registry[name] for name in registry if name.startswith(f"{lesson}.")]
+        parts = [part for each in peftlab.exercises.LESSONS.values() for part in each.parts]
+        chosen = [part for part in parts if part.id.startswith(f"{lesson}.")]
         if not chosen:
-            lessons = ", ".join(sorted({name.partition(".")[0] for name in registry})) or "none"
+            lessons = ", ".join(sorted({part.id.partition(".")[0] for part in parts})) or "none"
             self.fail(f"no exercise of the lesson “{lesson}”; there are exercises of: {lessons}")
 
         listing = tag("ol", classes="pl-exercises")
         for exercise in chosen:
             difficulty = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
+            marked = "marked by a person · " if exercise.kind == "written" else ""
             objective, messages = self.state.inline_text(sentence(exercise.objective), self.lineno)
             facts = tag(
                 "p",
@@ -62,7 +63,7 @@ class ExerciseList(BookDirective):
                     role="img",
                     aria_label=f"difficulty {exercise.difficulty} of 5",
                 ),
-                text(f" {exercise.minutes} min · {exercise.points} points · "),
+                text(f" {exercise.minutes} min · {exercise.points} points · {marked}"),
                 nodes.literal("", exercise.id),
                 text(" · "),
                 SectionLink("", exercise.section, section=exercise.section),

@@ -6,9 +6,11 @@
 - ``labs/NN_name.ipynb``: each answer replaced by a stub that raises, no outputs;
 - ``solutions/NN_name.ipynb``: with answers, executed.
 
-Two Markdown comments are filled in: ``<!-- setup -->`` becomes the first code cell, and
-``<!-- exercise: lora.delta -->`` the banner of that exercise. The next cell with markers is its
-answer, the next one that calls ``check`` its check; both get nbgrader's metadata.
+Three Markdown comments are filled in. ``<!-- setup -->`` becomes the first code cell.
+``<!-- exercise: lora.delta -->`` becomes the banner of that exercise; the next cell with markers is
+its answer, the next one that calls ``check`` its check. ``<!-- answer: lora.report -->``, alone in
+a cell after the banner of an exercise that asks for words, becomes its model answer, and in the
+student's notebook a line to replace. Answers and checks get nbgrader's metadata.
 
 Everything but the outputs depends on the source alone, so two builds write the same bytes. An
 answer's cell id is the exercise's slug: correcting a typo elsewhere must not orphan submissions.

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peftlab.exercises import find
 from peftlab.labs.files import read, shown, text
-from peftlab.labs.generate import ANSWER, BEGIN
+from peftlab.labs.generate import ANSWER, BEGIN, WRITTEN
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _COMMON_LINE = re.compile(
     r"\W*|(try|else|finally|pass|yield|return|break|continue|with torch\.no_grad\(\))\W*"
 )
+# A full stop within a number ends none; asterisks are bold type.
+_SENTENCE_END = re.compile(r"(?<=[.:?!])\** ")
 
 
 def differences(
@@ -46,21 +49,36 @@ def differences(
 
 
 def leaks(path: Path, source: Path, root: Path) -> Iterator[str]:
-    """Lines of an answer that stand in a student's notebook, wherever they come from."""
+    """Lines of an answer, or sentences of a model answer, that stand in a student's notebook."""
     markdown = source.read_text(encoding="utf-8")
-    answers = {
+    lines = {
         stripped
         for _, block in ANSWER.findall(markdown)
         for line in block.splitlines()
         if not _COMMON_LINE.fullmatch(stripped := line.strip())
     }
+    sentences = [
+        sentence
+        for written in map(find, WRITTEN.findall(markdown))
+        for sentence in _SENTENCE_END.split(_one_line(written.model_answer))
+        if sentence.count(" ") >= 4 and sentence not in _one_line(written.banner())
+    ]
     stored = read(path)
     for number, cell in enumerate(stored.cells if stored else (), 1):
         texts = [cell.source, *(text for out in cell.get("outputs", ()) for text in _texts(out))]
+        shows = f"{shown(path, root)}, cell {number}: shows a"
         for line in "\n".join(texts).splitlines():
-            if line.strip() in answers or BEGIN in line:
-                name = shown(path, root)
-                yield f"{name}, cell {number}: shows a line of an answer: {line.strip()}"
+            if line.strip() in lines or BEGIN in line:
+                yield f"{shows} line of an answer: {line.strip()}"
+        text = _one_line("\n".join(texts))
+        for sentence in sentences:
+            if sentence in text:
+                yield f"{shows} sentence of a model answer: {sentence}"
+
+
+def _one_line(text: str) -> str:
+    """The text without its line breaks, which may fall anywhere in prose."""
+    return " ".join(text.split())
 
 
 def _texts(output: NotebookNode) -> list[str]:

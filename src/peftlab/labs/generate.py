@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftlab.errors import PeftlabError
 from peftlab.exercises import find
-from peftlab.exercises.core import Exercise
+from peftlab.exercises.core import Exercise, Written
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -21,6 +21,9 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 ANSWER = re.compile(
     rf"^([ \t]*){re.escape(BEGIN)}[ \t]*\n(.*?)^[ \t]*{re.escape(END)}[ \t]*$", re.M | re.S
 )
+WRITTEN = re.compile(r"<!-- answer: ([\w.]+) -->")
+# What stands in a lab where the answer is written in words.
+PLACEHOLDER = "*Write your answer here, in place of this line.*"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -43,6 +46,8 @@ def generate(source: Path, root: Path) -> tuple[NotebookNode, NotebookNode]:
     for number, cell in enumerate(students, 1):
         if BEGIN in cell.source:
             cell.source = _without_answer(cell, source, number)
+        elif cell.cell_type == "markdown" and "nbgrader" in cell.metadata:
+            cell.source = PLACEHOLDER
     notebooks = []
     for number, chosen in enumerate((students, cells)):
         notebook = new_notebook(cells=chosen, metadata=copy.deepcopy(METADATA))
@@ -62,7 +67,7 @@ def _prepare(cells: list[NotebookNode], source: Path, root: Path) -> Iterator[No
     """Fill in banners and the setup cell, set ids and nbgrader metadata."""
     from nbformat.v4 import new_code_cell
 
-    exercise: Exercise | None = None  # whose banner came last
+    exercise: Exercise | Written | None = None  # whose banner came last
     wanted = ""  # what has to follow it: its "answer", then its "check"
     seen: set[str] = set()
     for number, cell in enumerate(cells, 1):
@@ -83,26 +88,33 @@ def _prepare(cells: list[NotebookNode], source: Path, root: Path) -> Iterator[No
         cell["id"] = hashlib.sha1(identity.encode()).hexdigest()[:12]
         if cell.cell_type == "code":
             if BEGIN in cell.source or END in cell.source:
-                if wanted != "answer":
-                    raise PeftlabError(f"{where}: this answer follows no exercise banner.")
+                if wanted != "answer" or exercise.kind != "code":
+                    raise PeftlabError(f"{where}: no banner before this answer asks for code.")
                 _check_markers(cell.source, where)
                 cell["id"] = exercise.slug
-                cell.metadata["nbgrader"] = _nbgrader(exercise.slug, solution=True)
+                cell.metadata["nbgrader"] = _nbgrader(cell, exercise.slug, solution=True)
                 wanted = "check"
             elif match := _CHECK.search(cell.source):
                 if wanted != "check" or match[1] != exercise.id:
                     raise PeftlabError(f"{where}: check({match[1]!r}) follows another answer.")
-                grade = _nbgrader(f"{exercise.slug}-check", points=exercise.points)
+                grade = _nbgrader(cell, f"{exercise.slug}-check", points=exercise.points)
                 cell.metadata["nbgrader"] = grade
                 # Compared even where the rest is not, as under --nbval-lax on a GPU.
                 cell.metadata["tags"] = [*cell.metadata.get("tags", []), "nbval-check-output"]
                 wanted = ""
+        elif match := WRITTEN.fullmatch(cell.source.strip()):
+            if wanted != "answer" or match[1] != exercise.id or exercise.kind != "written":
+                raise PeftlabError(f"{where}: no banner before it asks for words on {match[1]}.")
+            cell.source, cell["id"] = exercise.model_answer, exercise.slug
+            grade = _nbgrader(cell, exercise.slug, solution=True, points=exercise.points)
+            cell.metadata["nbgrader"] = grade
+            wanted = ""
         yield cell
     if wanted:
         raise PeftlabError(f"{source.name}: {exercise.id} has no {wanted} cell.")
 
 
-def _find(name: str, where: str) -> Exercise:
+def _find(name: str, where: str) -> Exercise | Written:
     try:
         return find(name)
     except PeftlabError as problem:
@@ -110,9 +122,13 @@ def _find(name: str, where: str) -> Exercise:
 
 
 def _nbgrader(
-    grade_id: str, *, solution: bool = False, points: int | None = None
+    cell: NotebookNode, grade_id: str, *, solution: bool = False, points: int | None = None
 ) -> dict[str, Any]:
-    """nbgrader's cell metadata, schema version 3: an answer, or a check that earns points."""
+    """nbgrader's cell metadata, schema version 3.
+
+    Code is an answer without points and a check with them; words are one cell that is both, which
+    is how nbgrader knows that a person marks it.
+    """
     graded = {} if points is None else {"points": points}
     return {
         "schema_version": 3,
@@ -121,7 +137,7 @@ def _nbgrader(
         "grade": points is not None,
         "locked": not solution,
         "task": False,
-        "cell_type": "code",
+        "cell_type": cell.cell_type,
         **graded,
     }
 

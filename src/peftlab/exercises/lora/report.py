@@ -33,19 +33,19 @@ words, from the numbers that your cell printed.
 
 A result that you did not expect, or no difference at all, is worth as many points as any other.""",
     model_answer="""\
-**Question and result.** Does a pirate's voice need rank 8? I expected rank 1 to do: the rules of a
-voice are simple. I changed the rank and kept α/r = 2, the learning rate, the data and 20 steps. The
-validation loss fell from 5.14 to 1.92 and 1.95 nats per token with r = 1 (seeds 0 and 1), and to
-1.46 and 1.51 with r = 8.
+**Question and result.** Does a pirate's voice need rank 8? I expected rank 1 to do: its rules are
+simple. I changed the rank and kept α/r = 2, the learning rate, the data and 20 steps. The
+validation loss fell from 5.14 to 1.92 and 1.95 nats per token with r = 1 (two seeds), and to 1.46
+and 1.51 with r = 8.
 
-**How sure I am.** Two seeds of one rank are at most 0.05 apart, the ranks at least 0.41: not chance.
-After 20 steps, on this task and model, r = 8 is better, and I was wrong.
+**How sure I am.** Seeds of one rank are at most 0.05 apart, the ranks at least 0.41: not chance.
+After 20 steps, on this task and model, r = 8 is better. I was wrong.
 
 **What it does not show.** That rank 1 cannot learn the voice. Its loss still fell from 2.21 to 1.92
-in the last ten steps: 20 steps measure how fast it learns, not how far it gets. The run that
-decides is r = 1 for 60 steps, because section 7 has r = 8 there, at 1.20. If r = 1 ends within 0.05
-of that, the higher rank bought only speed. If it stays above, I would try other learning rates
-before I blame the rank: this one comes from section 7, where r = 8.""",
+in the last ten steps: 20 steps measure how fast it learns, not how far it gets. To decide, I would
+train r = 1 for 60 steps, because section 7 has r = 8 there, at 1.20. If r = 1 ends within 0.05 of
+that, the higher rank bought only speed. If it stays above, I would try other learning rates before
+I blame the rank: this one comes from section 7, where r = 8.""",
     rubric=(
         Criterion(
             1,
