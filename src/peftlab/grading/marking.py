@@ -39,6 +39,11 @@ _MISSING = (
     "the cell was deleted, or its id and the name it defines were both changed",
     "Copy the answer back into a cell that defines the name the lab asks for",
 )
+_UNWRITTEN = (
+    "the placeholder is still there, or its cell is gone",
+    "nothing written yet",
+    "Write your answer in place of the placeholder; the rubric says what counts",
+)
 # Signals that a limit sends (signal(7)).
 _SIGNALS = {9: "it was killed", 11: "a crash (segmentation fault)", 24: "out of CPU time"}
 
@@ -125,10 +130,12 @@ class Marker:
 
     def _mark(self, part: Exercise | Written, submission: Submission, notes: list[str]) -> Result:
         answer = submission.answers.get(part.id)
+        if isinstance(part, Written):
+            if answer is None:
+                return Result(part.id, 0, part.points, feedback.NOT_ATTEMPTED, *_UNWRITTEN)
+            return Result(part.id, 0, part.points, AWAITS, answer=answer[:MAX_WRITTEN])
         if answer is None:
             return Result(part.id, 0, part.points, MISSING, *_MISSING)
-        if isinstance(part, Written):
-            return Result(part.id, 0, part.points, AWAITS, answer=answer[:MAX_WRITTEN])
         if answer.strip() in ("", self._outline.stubs[part.id].strip()):
             return _from_report(part, feedback.not_attempted(part))
         if len(answer) > MAX_CODE:
