@@ -213,6 +213,8 @@ def test_what_cannot_be_used_is_refused_before_anything_is_graded(classroom, tmp
     ):
         with pytest.raises(PeftlabError, match=message):
             grade(classroom, out, **options)
+    with pytest.raises(PeftlabError, match="lies in the folder of submissions"):
+        grade(classroom, classroom / "out")
     with pytest.raises(PeftlabError, match="no lab is called"):
         run.grade(classroom, "99_nothing", out, root=ROOT)
     assert not (out / journal.ROWS).exists() or not (out / journal.ROWS).read_text()

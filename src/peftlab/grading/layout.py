@@ -25,6 +25,8 @@ _HANDED_IN = tuple(".py .pdf .html .htm .doc .docx .odt .rtf .rar .7z .tar .gz .
 # More submissions than this do not come out of one folder or zip among others: a learner who fills
 # it must not flood the class.
 MAX_OF_ONE = 100
+# As many notebooks may come from one learner; a folder with more is a section of the class.
+FEW = 4
 # Folders that hold learners' folders, even if only one.
 _CLASS = {"submitted", "submissions"}
 
@@ -241,8 +243,10 @@ class Layout:
             yield Found(label, folder.path, folder.origin, problem=problem)
             return
         note = f"one of {len(several)} in {folder.origin}; none is called {self.lab}.ipynb"
+        # More than a few are a section of the class, and nothing that a learner has to be told.
+        notes = (note,) if len(several) <= FEW else ()
         for found in several:
-            yield replace(found, notes=(note, *found.notes))
+            yield replace(found, notes=(*notes, *found.notes))
 
     def _without_notebook(self, folder: Folder, label: str) -> Found:
         problem = "the folder holds no notebook"

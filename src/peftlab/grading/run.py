@@ -84,6 +84,11 @@ def grade(
         raise PeftlabError(f"{jobs} jobs cannot grade anything; take 1 or more.")
     if not 0 < timeout <= 3600:
         raise PeftlabError(f"a time limit of {timeout:g} s is of no use; take 1 to 3600.")
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise PeftlabError(
+            f"{out} lies in the folder of submissions and would be taken for one; choose an --out "
+            "elsewhere."
+        )
     again = _exercises(lesson, regrade)
     outline = LabOutline.read(root, lesson.name)
     limits = Limits(seconds=timeout)
