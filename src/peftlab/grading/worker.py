@@ -18,6 +18,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 # How a child ended, as replies name it.
@@ -91,49 +92,21 @@ def child(config: dict[str, Any], request: bytes, result: int) -> None:
         os._exit(status)
 
 
-def fork_child(config: dict[str, Any], request: bytes) -> tuple[int, int, int]:
-    """Start a child.
+def run_child(config: dict[str, Any], request: bytes) -> tuple[dict[str, Any], bytes]:
+    """Run one request in a child of this process, for no longer than allowed.
 
-    Returns:
-        The process to wait for, the one to kill (the same, or the PID 1 of a namespace), and where
-        to read the result.
+    This process enters the namespaces as well: call it in one that does nothing else.
     """
     import lockdown
 
-    reader, writer = os.pipe()
-    if not config["namespaces"]:
-        pid = os.fork()
-        if pid == 0:
-            child(config, request, writer)
-        os.close(writer)
-        return pid, pid, reader
-    told, tell = os.pipe()
-    keeper = os.fork()
-    if keeper == 0:
-        # The first process of a PID namespace has to be a child of the one that made it.
-        try:
-            lockdown.enter_namespaces()
-            pid = os.fork()
-            if pid == 0:
-                os.close(tell)
-                child(config, request, writer)
-            os.close(writer)
-            write_all(tell, pid.to_bytes(8, "big"))
-            _, status = os.waitpid(pid, 0)
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-        finally:
-            os._exit(255)
-    os.close(writer)
-    os.close(tell)
-    pid = int.from_bytes(read_exactly(told, 8), "big")
-    os.close(told)
-    return keeper, pid, reader
-
-
-def run_child(config: dict[str, Any], request: bytes) -> tuple[dict[str, Any], bytes]:
-    """Run one request in a child of its own, for no longer than allowed."""
     deadline = time.monotonic() + config["seconds"]
-    waited, killed, reader = fork_child(config, request)
+    reader, writer = os.pipe()
+    if config["namespaces"]:
+        lockdown.enter_namespaces()
+    pid = os.fork()
+    if pid == 0:
+        child(config, request, writer)
+    os.close(writer)
     parts: list[bytes] = []
     size, end = 0, DIED
     while True:
@@ -152,9 +125,9 @@ def run_child(config: dict[str, Any], request: bytes) -> tuple[dict[str, Any], b
             break
     os.close(reader)
     # What closed its pipe may still run; a killed PID 1 takes its whole namespace with it.
-    if killed and not (end == DIED and _ended(waited, grace=0.5)):
-        _kill(killed)
-    status = _wait(waited)
+    if not (end == DIED and _ended(pid, grace=0.5)):
+        _kill(pid)
+    status = _wait(pid)
     if end == DIED and status == 0:
         end = DONE
     return {"end": end, "status": status}, b"".join(parts) if end == DONE else b""
@@ -191,6 +164,18 @@ def _kill(pid: int) -> None:
 # --- the server -----------------------------------------------------------------------------------
 
 
+def succeeds(work: Callable[[], bool]) -> bool:
+    """Do something in a process of its own; whether that returned True."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
+
+
 def find_protections(config: dict[str, Any]) -> None:
     """Try in a child which protections this machine allows, and note them in ``config``."""
     import lockdown
@@ -199,10 +184,26 @@ def find_protections(config: dict[str, Any]) -> None:
         return
     for wanted in ({"namespaces": True, "filter": True}, {"filter": True}, {"namespaces": True}):
         trial = {**config, "namespaces": False, "filter": False, **wanted}
-        reply, _ = run_child(trial, b"")
-        if reply["end"] == DONE:
+        if succeeds(lambda trial=trial: run_child(trial, b"")[0]["end"] == DONE):
             config.update(wanted)
             return
+
+
+def serve_one(config: dict[str, Any], requests: int, replies: int) -> bool:
+    """Answer the next request; False at the end of the stream.
+
+    The server itself never holds what a submission sent or returned: a later child would inherit
+    it, and could find it in memory that was given back and not overwritten.
+    """
+
+    def answer() -> bool:
+        request = read_frame(requests)
+        if request is not None:
+            write_frame(replies, *run_child(config, request))
+        return request is not None
+
+    select.select([requests], [], [])
+    return succeeds(answer)
 
 
 def main() -> None:
@@ -228,8 +229,8 @@ def main() -> None:
     config.update(namespaces=False, filter=False)
     find_protections(config)
     write_frame(replies, {key: config[key] for key in ("namespaces", "filter")})
-    while (request := read_frame(requests)) is not None:
-        write_frame(replies, *run_child(config, request))
+    while serve_one(config, requests, replies):
+        pass
 
 
 if __name__ == "__main__":
