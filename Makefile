@@ -14,12 +14,12 @@ PORT ?= 8000
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book serve test lint unit notebooks chapters browser labs bench format clean
+.PHONY: help setup book serve test test-full lint unit notebooks chapters browser labs bench format clean
 .NOTPARALLEL:
 
 help: ## list what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
-	  || sed -n 's/^\([a-z]*\):.*## /  make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
 setup: .venv/peftlab-installed ## make the virtual environment .venv (the others call it when needed)
 
@@ -39,6 +39,11 @@ serve: book ## build the book and show it at http://localhost:8000 (PORT=... for
 
 test: lint unit notebooks chapters book browser ## run every test, the notebooks and the built book included
 	@printf '\nEvery test passed.\n'
+
+test-full: setup ## try every right and every typical wrong answer on 100 seeds instead of 5
+	$(STAGE) "Answers: every solution passes, every known mistake is named, on 100 seeds" \
+	  "Run one again with PEFTLAB_FULL=1 .venv/bin/python -m pytest PATH::NAME." \
+	  env PEFTLAB_FULL=1 $(PYTEST) $(WORKERS) --dist load tests/exercises/test_answers.py
 
 lint: setup ## check style, and that the labs are what their sources generate
 	$(STAGE) "Style: ruff" "make format mends most of it; the rest is named above." \

@@ -7,8 +7,10 @@ points.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import sys
 from typing import Any
 
 from peftlab.errors import PeftlabError
@@ -41,7 +43,9 @@ def check(exercise: str, answer: Any = None, *, seed: int | None = None) -> None
     if answer is None or answer is ...:
         report = feedback.not_attempted(found)
     else:
-        report = feedback.assess(found, answer, _seed(seed))
+        # On stderr, a warning would cost the answer its points under nbgrader.
+        with contextlib.redirect_stderr(sys.stdout):
+            report = feedback.assess(found, answer, _seed(seed))
     note = record.note_attempt(found.id, report.status, report.correct)
     _finish("\n".join(filter(None, (str(report), _note(note)))), report.correct)
 
