@@ -94,6 +94,7 @@ def test_no_answer_is_in_any_text_of_the_handout(spring):
             text = "\n".join(cell.source for cell in cells)
         assert not answers & {line.strip() for line in text.splitlines()}, name
         assert "BEGIN SOLUTION" not in text
+        assert not [part.id for part in LESSON.written if part.model_answer[:60] in text], name
         assert seed not in text, name
 
 
