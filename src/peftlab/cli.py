@@ -87,10 +87,11 @@ def grade(arguments: argparse.Namespace) -> int:
     from peftlab.grading.release import read_release
     from peftlab.grading.rows import AWAITS, UNJUDGED, UNREADABLE
 
-    lab, default_seed = arguments.lab, None
+    lab, seed = arguments.lab, arguments.seed
     if arguments.release is not None:
         release = read_release(arguments.release)
-        lab, default_seed = lab or release.lab, release.seed
+        lab = lab or release.lab
+        seed = release.seed if seed is None else seed
         if lab != release.lab:
             raise PeftlabError(f"{arguments.release} is of {release.lab}, and --lab says {lab}.")
     if lab is None:
@@ -101,8 +102,7 @@ def grade(arguments: argparse.Namespace) -> int:
         lab,
         out,
         root=Path.cwd(),
-        seed=arguments.seed,
-        default_seed=default_seed,
+        seed=seed,
         jobs=arguments.jobs,
         timeout=arguments.timeout,
         unsafe=arguments.unsafe,
@@ -117,13 +117,13 @@ def grade(arguments: argparse.Namespace) -> int:
     mean = sum(row.points for row in rows) / len(rows) if rows else 0.0
     most = max((row.max_points for row in rows), default=0)
     print(f"{len(rows)} submissions, {mean:.1f} of {most:g} points on average")
-    for count, what in (
-        (sum(row.state == UNREADABLE for row in rows), "could not be read: see the notes"),
-        (sum(r.status == AWAITS for r in results), f"written answers wait in {out}/written.html"),
-        (sum(r.status == UNJUDGED for r in results), "answers could not be judged: please look"),
+    for what, count in (
+        ("not readable, see the notes", sum(row.state == UNREADABLE for row in rows)),
+        (f"to mark in {out}/written.html", sum(r.status == AWAITS for r in results)),
+        ("not judged, please look", sum(r.status == UNJUDGED for r in results)),
     ):
         if count:
-            print(f"{count} {what}")
+            print(f"{what}: {count}")
     print(f"grades: {out}/grades.csv   class report: {out}/report.html")
     return 0
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -17,10 +18,10 @@ from typing import Any, Self
 from peftlab import __version__
 from peftlab.errors import PeftlabError
 from peftlab.exercises.registry import Lesson
+from peftlab.grading.release import SEEDS
 from peftlab.grading.rows import Row
 
 RUN, ROWS, LOCK = "run.json", "journal.jsonl", ".lock"
-SEEDS = 2**32
 
 
 class Journal:
@@ -55,13 +56,12 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._lock.close()
 
-    def settle(self, lesson: Lesson, seed: int | None, fallback: int) -> list[str]:
+    def settle(self, lesson: Lesson, seed: int | None) -> list[str]:
         """Take over the settings of an earlier run in this folder, or note those of this one.
 
         Args:
             lesson: the lab.
-            seed: the seed asked for, if any.
-            fallback: the seed of a new run that asks for none.
+            seed: the seed asked for; a new run that asks for none draws one.
 
         Returns:
             What the instructor should know.
@@ -76,7 +76,7 @@ class Journal:
             lab, old_seed = self.settings["lab"], self.settings["seed"]
         except FileNotFoundError:
             if seed is None:
-                seed = fallback
+                seed = secrets.randbelow(SEEDS)
             self.settings = {
                 "lab": lesson.name,
                 "seed": seed,

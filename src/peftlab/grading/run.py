@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import queue
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,7 +14,7 @@ from pathlib import Path
 from peftlab.errors import PeftlabError
 from peftlab.exercises.registry import LESSONS, Lesson
 from peftlab.grading import reports
-from peftlab.grading.journal import SEEDS, Journal
+from peftlab.grading.journal import Journal
 from peftlab.grading.marking import Marker, References
 from peftlab.grading.rows import Row
 from peftlab.grading.sandbox import Limits
@@ -37,7 +36,6 @@ def grade(
     *,
     root: Path,
     seed: int | None = None,
-    default_seed: int | None = None,
     jobs: int = 2,
     timeout: float = 10.0,
     unsafe: bool = False,
@@ -58,8 +56,8 @@ def grade(
         lesson_name: the lab, such as ``"03_lora"``.
         out: the folder for the results.
         root: the course's repository.
-        seed: of the inputs on which answers are tried. An earlier run's in ``out`` if left out.
-        default_seed: what a new run takes if ``seed`` is left out; else a secret one is drawn.
+        seed: of the inputs on which answers are tried. If left out, that of the earlier run in
+            ``out``, or a secret one that is drawn and kept there.
         jobs: how many sandboxes run side by side.
         timeout: seconds that one answer may take.
         unsafe: grade without bubblewrap where there is none.
@@ -93,8 +91,7 @@ def grade(
     outline = LabOutline.read(root, lesson.name)
     limits = Limits(seconds=timeout)
     with Journal(out) as journal:
-        fallback = default_seed if default_seed is not None else secrets.randbelow(SEEDS)
-        for note in journal.settle(lesson, seed, fallback):
+        for note in journal.settle(lesson, seed):
             say(f"note: {note}")
         rows = journal.read()
         # Before anything is graded: what is wrong with a file of marks shows at once.
