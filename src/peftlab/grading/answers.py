@@ -11,9 +11,11 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import dis
 import importlib
 import linecache
 import re
+from types import CodeType
 from typing import Any
 
 import observe as watch
@@ -121,13 +123,22 @@ def provide(tree: ast.Module, helpers: list[str], space: dict[str, Any]) -> None
         helpers: the other cells' texts; the first one that defines a name counts.
         space: where the names go.
     """
+    own = {name for statement in tree.body for name in _defined(statement)}
+    needed = {name for s in tree.body for name in _global_names(s)} - own - set(dir(builtins))
+    if not needed:
+        return
     known: dict[str, ast.stmt] = {}
     for text in helpers:
         try:
             statements = parse(text)[0].body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        found = {name: statement for statement in statements for name in _defined(statement)}
+        found = {
+            name: statement
+            for statement in statements
+            if isinstance(statement, _DEFINITIONS)
+            for name in _defined(statement)
+        }
         known = {**found, **known}
     done: set[int] = set()
 
@@ -137,23 +148,40 @@ def provide(tree: ast.Module, helpers: list[str], space: dict[str, Any]) -> None
             if id(statement) in done:
                 continue
             done.add(id(statement))
-            define(_used(statement))
+            define(_global_names(statement))
             # If one fails that the answer needs, the answer's own error will say so.
             with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):
                 exec(compile(ast.Module([statement], []), "<helper>", "exec"), space)
 
-    define(_used(tree))
+    define(needed)
 
 
-def _used(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORT = (ast.Import, ast.ImportFrom)
+_DEFINITIONS = (*_FUNCTION, *_IMPORT, ast.Assign, ast.AnnAssign)
+# Instructions that look a name up outside of functions; the last one is in class bodies.
+_GLOBAL = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
+
+
+def _global_names(statement: ast.stmt) -> set[str]:
+    """Names that a statement does not bind itself; an answer's local variables are none."""
+    names: set[str] = set()
+    try:
+        waiting = [compile(ast.Module([statement], []), FILE, "exec")]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return names
+    while waiting:
+        code = waiting.pop()
+        names |= {step.argval for step in dis.get_instructions(code) if step.opname in _GLOBAL}
+        waiting += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+    return names
 
 
 def _defined(statement: ast.stmt) -> list[str]:
     """Names that a statement at the top of a cell gives a value."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    if isinstance(statement, _FUNCTION):
         return [statement.name]
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+    if isinstance(statement, _IMPORT):
         return [alias.asname or alias.name.split(".")[0] for alias in statement.names]
     return [
         node.id

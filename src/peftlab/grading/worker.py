@@ -11,6 +11,7 @@ the bytes that the child wrote. The server never interprets what comes from a ch
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -229,6 +230,7 @@ def main() -> None:
     config.update(namespaces=False, filter=False)
     find_protections(config)
     write_frame(replies, {key: config[key] for key in ("namespaces", "filter")})
+    gc.freeze()  # a child's collector need not touch, and so copy, what is here already
     while serve_one(config, requests, replies):
         pass
 
