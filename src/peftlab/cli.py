@@ -1,4 +1,4 @@
-"""The command ``peftlab``: doctor, labs, release, grade, model, parity, train, generate.
+"""The command ``peftlab``; its subcommands are listed in `parser`.
 
 Each subcommand is one function that calls the library and prints. A user's mistake is a
 ``PeftlabError`` there; here it becomes one sentence on stderr and exit code 2. The library is
@@ -11,9 +11,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from peftlab import __version__
 from peftlab.errors import PeftlabError
@@ -142,6 +142,47 @@ def model_info(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `peftlab.memory.Settings` that were given."""
+    names = [option.removeprefix("--").replace("-", "_") for option in _SETTINGS]
+    names += ["double_quantization", "gradient_checkpointing"]
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+
+
+def estimate(arguments: argparse.Namespace) -> int:
+    """Predict the peak memory of a training run."""
+    from peftlab.memory import Settings, estimate, report
+
+    made = estimate(arguments.model, Settings(**_settings(arguments)))
+    print(json.dumps(report.as_json(made), indent=2) if arguments.json else report.table(made))
+    return 0
+
+
+def recommend(arguments: argparse.Namespace) -> int:
+    """Say which method to use and why; 1 if nothing fits."""
+    from peftlab import recommend
+    from peftlab.memory.shapes import closest, named
+
+    if (arguments.model is None) == (arguments.params is None):
+        raise PeftlabError("say which model: either --model NAME or --params 7e9.")
+    need = recommend.Need(
+        named(arguments.model) if arguments.model else closest(arguments.params),
+        arguments.gpu_memory,
+        task=arguments.task,
+        examples=arguments.examples,
+        tasks=arguments.tasks,
+        serving=arguments.serving,
+        seq_len=arguments.seq_len,
+        batch_size=arguments.batch_size,
+    )
+    found = recommend.recommend(need)
+    if arguments.json:
+        print(json.dumps(recommend.as_json(found), indent=2, ensure_ascii=False))
+    else:
+        print(recommend.describe(found))
+    return 0 if found.chosen else 1
+
+
 def train(arguments: argparse.Namespace) -> int:
     """Fine-tune a base model with LoRA on a task, and save the adapter."""
     import peftlab
@@ -244,6 +285,31 @@ def parity(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+# The options of `peftlab estimate` that are fields of `peftlab.memory.Settings`, which checks them.
+_SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "--method": (
+        str,
+        "full, lora (default), qlora, dora, ia3, bitfit, bottleneck, prefix or prompt",
+    ),
+    "--rank": (_count, "rank of LoRA, QLoRA, DoRA (default 8)"),
+    "--targets": (str, "layers they adapt: all-linear, or names (default q_proj,v_proj)"),
+    "--tokens": (_count, "virtual tokens of a prefix or prompt (default 20)"),
+    "--bottleneck": (_count, "width of a bottleneck adapter (default 64)"),
+    "--precision": (str, "bf16 (default), mixed (full fine-tuning only) or fp32"),
+    "--quantization": (str, "nf4 (default) or fp4, for qlora"),
+    "--block-size": (_count, "weights of a quantization block (default 64)"),
+    "--optimizer": (
+        str,
+        "adamw (default), adamw_32bit, adamw_8bit, paged_adamw_32bit, paged_adamw_8bit, sgd or "
+        "sgd_momentum",
+    ),
+    "--batch-size": (_count, "sequences of a step (default 1)"),
+    "--seq-len": (_count, "tokens of a sequence (default 512)"),
+    "--attention": (str, "sdpa (default), flash or eager"),
+    "--implementation": (str, "peft (default) or peftlab"),
+}
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line and its help."""
     top = _Parser(prog="peftlab", description="Parameter-efficient fine-tuning: the course's tools")
@@ -303,6 +369,49 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("name", nargs="?", help="tiny (default), smollm2, a hub id or a folder")
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=model_info)
+
+    command = commands.add_parser("estimate", help="peak memory of a training run")
+    command.add_argument(
+        "--model", required=True, help="a preset (llama-2-7b), a folder, a config.json or a hub id"
+    )
+    for option, (kind, text) in _SETTINGS.items():
+        command.add_argument(option, type=kind, default=argparse.SUPPRESS, help=text)
+    command.add_argument(
+        "--no-double-quantization",
+        dest="double_quantization",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="leave the block constants of qlora in 32 bit",
+    )
+    command.add_argument(
+        "--gradient-checkpointing",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="keep only the blocks' inputs, and compute each block twice",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=estimate)
+
+    command = commands.add_parser("recommend", help="which method to use, and why")
+    command.add_argument("--params", type=float, metavar="N", help="size of the model, such as 7e9")
+    command.add_argument("--model", help="or which: a preset, a folder, a config.json or a hub id")
+    command.add_argument(
+        "--gpu-memory", type=float, required=True, metavar="GB", help="as vendors state it: 24"
+    )
+    command.add_argument(
+        "--task", default="generation", help="generation (default), classification or domain"
+    )
+    command.add_argument(
+        "--examples", type=_count, default=5000, help="for training, of one task (default 5000)"
+    )
+    command.add_argument("--tasks", type=_count, default=1, help="how many tasks (default 1)")
+    command.add_argument(
+        "--serving", default="any", help="any (default), merged, or many: adapters on one base"
+    )
+    command.add_argument("--seq-len", type=_count, default=512, help="tokens (default 512)")
+    command.add_argument("--batch-size", type=_count, default=1, help="sequences (default 1)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=recommend)
 
     command = commands.add_parser("parity", help="compare every method with peft and bitsandbytes")
     command.add_argument("--quick", action="store_true", help="fewer models and block sizes")
