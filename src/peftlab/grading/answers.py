@@ -22,8 +22,9 @@ import observe as watch
 import wire
 
 FILE = "<answer>"
-# Lines that only IPython understands: magics, shell commands, a question mark for help.
-_IPYTHON = re.compile(r"^[ \t]*(?:[%!].*|.*\?\??[ \t]*)$", re.MULTILINE)
+# Lines that only IPython understands: magics and shell commands, also with their output assigned
+# to a name, and question marks for help.
+_IPYTHON = re.compile(r"^[ \t]*(?:[%!?].*|[\w, \t]+=[ \t]*[%!].*|.*\?\??[ \t]*)$", re.MULTILINE)
 _CELL_MAGIC = re.compile(r"\A\s*%%.*")
 MAX_TEXT = 1000  # characters of any message that goes out
 MAX_NOTES = 5
@@ -69,9 +70,12 @@ def build(code: str, target: str, helpers: list[str], notes: list[str]) -> Any:
 
     Raises:
         NoAnswer: there is none, and not exactly one other function or class either.
+        NotImplementedError: the cell holds comments alone, or the lab's stub.
         Exception: the statement that should define it failed; or a syntax error.
     """
     tree, text = parse(code)
+    if not tree.body:
+        raise NotImplementedError
     lines = text.splitlines(keepends=True)
     linecache.cache[FILE] = (len(text), None, lines, FILE)
     space: dict[str, Any] = {"__name__": "answer", "__builtins__": builtins}
@@ -125,35 +129,43 @@ def provide(tree: ast.Module, helpers: list[str], space: dict[str, Any]) -> None
     """
     own = {name for statement in tree.body for name in _defined(statement)}
     needed = {name for s in tree.body for name in _global_names(s)} - own - set(dir(builtins))
-    if not needed:
-        return
+    unread = iter(helpers)
     known: dict[str, ast.stmt] = {}
-    for text in helpers:
-        try:
-            statements = parse(text)[0].body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        found = {
-            name: statement
-            for statement in statements
-            if isinstance(statement, _DEFINITIONS)
-            for name in _defined(statement)
-        }
-        known = {**found, **known}
     done: set[int] = set()
 
+    def find(name: str) -> ast.stmt | None:
+        """The statement that defines a name; texts are parsed only as far as one is missing."""
+        while name not in known and (text := next(unread, None)) is not None:
+            for defined, statement in _definitions(text).items():
+                known.setdefault(defined, statement)
+        return known.get(name)
+
     def define(names: set[str]) -> None:
-        for name in sorted(names & known.keys()):
-            statement = known[name]
-            if id(statement) in done:
+        for name in sorted(names):
+            statement = find(name)
+            if statement is None or id(statement) in done:
                 continue
             done.add(id(statement))
-            define(_global_names(statement))
+            define(_global_names(statement) - set(dir(builtins)))
             # If one fails that the answer needs, the answer's own error will say so.
             with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):
                 exec(compile(ast.Module([statement], []), "<helper>", "exec"), space)
 
     define(needed)
+
+
+def _definitions(text: str) -> dict[str, ast.stmt]:
+    """What the definitions, imports and assignments of a cell define; the last one counts."""
+    try:
+        statements = parse(text)[0].body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    return {
+        name: statement
+        for statement in statements
+        if isinstance(statement, _DEFINITIONS)
+        for name in _defined(statement)
+    }
 
 
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
