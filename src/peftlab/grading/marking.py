@@ -257,7 +257,8 @@ def _value(value: Any) -> torch.Tensor | int | float | str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
-    return value[:1000]
+    # JSON can name half a character, which no report could be written with.
+    return value[:1000].encode("utf-8", "replace").decode()
 
 
 # --- results --------------------------------------------------------------------------------------

@@ -157,7 +157,10 @@ def _tensor(items: list[Any], rest: _Bytes) -> torch.Tensor:
         raise WireError("a tensor has an unknown dtype or no possible shape")
     data = rest.take(math.prod(shape) * dtype.itemsize)
     if not data:
-        return torch.empty(shape, dtype=dtype)
+        try:
+            return torch.empty(shape, dtype=dtype)
+        except RuntimeError:  # a size of zero beside others whose product overflows
+            raise WireError("a tensor has no possible shape") from None
     if dtype == torch.bool:  # any other byte than 0 and 1 would be undefined behaviour
         return torch.frombuffer(data, dtype=torch.uint8).ne(0).reshape(shape)
     return torch.frombuffer(data, dtype=dtype).reshape(shape)

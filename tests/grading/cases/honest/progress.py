@@ -7,6 +7,7 @@ from grading.cases.mistakes import classes, wrong
 from grading.cases.notebooks import EXERCISES, RIGHT, Notebook, solved
 
 from peftlab.exercises.feedback import CORRECT, NOT_ATTEMPTED, RAISED, WRONG_SHAPE, WRONG_VALUE
+from peftlab.grading.rows import MISSING, STOPPED
 
 FIRST = EXERCISES[:5]
 
@@ -20,12 +21,12 @@ CASES = [
         rest=NOT_ATTEMPTED,
         **{exercise.removeprefix("lora."): CORRECT for exercise in FIRST},
     ),
-    case("empty cells", Notebook(dict.fromkeys(EXERCISES, "")), rest=NOT_ATTEMPTED),
+    case("empty cells", Notebook(dict.fromkeys(EXERCISES, "")), rest=MISSING),
     case(
         "only comments",
         solved(delta="# TODO ask in class\n\n# def lora_delta(A, B, alpha): ...", count="   \n\n"),
         delta=NOT_ATTEMPTED,
-        count=NOT_ATTEMPTED,
+        count=MISSING,
     ),
     *(
         case(
@@ -86,7 +87,7 @@ CASES = [
             inject="def inject(model, targets, wrap):\n    return 'q_proj'",
         ),
         delta=(WRONG_VALUE, "no-scaling"),
-        count=WRONG_VALUE,
+        count=STOPPED,
         train_step=WRONG_VALUE,
         inject=WRONG_VALUE,
     ),
