@@ -151,6 +151,7 @@ DENIED = {
     "process_vm_writev": (311, 271),
     "kcmp": (312, 272),
     "socket": (41, 198),
+    "socketpair": (53, 199),
     "connect": (42, 203),
     "bind": (49, 200),
     "listen": (50, 201),
