@@ -1,0 +1,2 @@
+from peftlab.memory.presets import PRESETS
+from peftlab.memory.settings import Settings
