@@ -6,6 +6,7 @@
 | ``{quiz}`` | questions with feedback for each choice |
 | ``{exercise-list}`` | the banners of a lesson's exercises |
 | ``{lab}`` | how to open a lesson's lab |
+| ``{calculator}`` | the memory calculator |
 | ``{objectives}``, ``{misconception}``, ``{summary}`` | boxes with a fixed look and title |
 
 Content that cannot be rendered is a warning with file and line, and so fails the build.
@@ -18,7 +19,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from peftlab_book import alt_text, boxes, exercises, html, questions
+from peftlab_book import alt_text, boxes, calculator, exercises, html, questions
 
 STATIC = Path(__file__).parent / "static"
 
@@ -33,6 +34,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     questions.setup(app)
     boxes.setup(app)
     exercises.setup(app)
+    calculator.setup(app)
     alt_text.setup(app)
     app.connect("builder-inited", _add_static_path)
     app.add_config_value("peftlab_assets", "", "html", str)  # see book/build.py

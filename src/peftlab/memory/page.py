@@ -6,17 +6,20 @@ that the page has no rules of its own.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
 from peftlab.errors import PeftlabError
-from peftlab.memory import blocks, formulas
+from peftlab.memory import blocks, formulas, table
 from peftlab.memory.architecture import Architecture, read
 from peftlab.memory.estimate import inputs
 from peftlab.memory.gpus import GIB, HEADROOM_PERCENT, by_size, usable
 from peftlab.memory.presets import PRESETS
 from peftlab.memory.report import LABELS
 from peftlab.memory.settings import (
+    ATTENTIONS,
     BLOCK_SIZES,
     IMPLEMENTATIONS,
     METHODS,
@@ -77,6 +80,9 @@ FAMILIES = {
     "BERT": "bert-",
 }
 
+# What restricts what: the later ones are offered as the earlier ones allow.
+VALIDATED = ("method", "implementation", "precision", "attention", "gradient_checkpointing")
+
 # Parts of the form that a method uses.
 USES = {
     "rank": ("lora", "qlora", "dora"),
@@ -85,12 +91,9 @@ USES = {
     "bottleneck": ("bottleneck",),
 }
 
-DEFAULT_TARGETS = {"llama": ["q_proj", "v_proj"], "gpt2": ["c_attn"], "bert": ["query", "value"]}
-
 
 def data() -> dict[str, Any]:
     """Everything as JSON can hold it; deterministic."""
-    usual = asdict(Settings())
     presets = {name: read(name) for name in PRESETS}
     default = presets[DEFAULT_MODEL]
     return {
@@ -100,6 +103,7 @@ def data() -> dict[str, Any]:
             "linear": formulas.LINEAR,
             "operations": formulas.OPERATIONS,
             "parameters": formulas.PARAMETERS,
+            "parameters_of_linear": formulas.PARAMETERS_OF_LINEAR,
             "adapter_tensors": formulas.ADAPTER_TENSORS,
             "adapters_of_linear": formulas.ADAPTERS_OF_LINEAR,
             "adapters_of_model": formulas.ADAPTERS_OF_MODEL,
@@ -125,13 +129,13 @@ def data() -> dict[str, Any]:
             for name in OPTIMIZERS
         },
         "modes": _modes(),
-        "never_checkpointed": [
-            f"{method}/{implementation}"
-            for method in METHODS
-            for implementation in IMPLEMENTATIONS
-            if not _valid(method=method, implementation=implementation, gradient_checkpointing=True)
+        "valid": _valid(),
+        "validated": VALIDATED,
+        "components": [
+            {"name": name, "label": LABELS[name], "total": table._FIXED.get(name)}
+            for name in table.COMPONENTS
         ],
-        "components": [{"name": name, "label": label} for name, label in LABELS.items()],
+        "summed": table._SUMMED,
         "gpus": [
             {
                 "names": names,
@@ -152,9 +156,9 @@ def data() -> dict[str, Any]:
             for method in METHODS
         },
         "targets": {family: _targets(family) for family in blocks.BLOCKS},
-        "default_targets": DEFAULT_TARGETS,
+        "default_targets": blocks.DEFAULT_TARGETS,
         "default_model": DEFAULT_MODEL,
-        "defaults": usual | {"targets": list(usual["targets"])},
+        "defaults": asdict(Settings()),
         "custom": [{"key": key, "label": label} for key, label in CUSTOM.items()],
         "defaults_custom": {key: getattr(default, key) for key in (*CUSTOM, "tied")},
     }
@@ -174,27 +178,31 @@ def _inputs(names: str, shape: Architecture | None = None, **settings: Any) -> d
 
 
 def _modes() -> dict[str, dict[str, int]]:
-    """The inputs that depend on method, precision and implementation together, where they go."""
-    return {
-        f"{method}/{precision}/{implementation}": _inputs(
-            "sixteen_bit autocast peft",
-            method=method,
-            precision=precision,
-            implementation=implementation,
-        )
-        for method in METHODS
-        for precision in PRECISIONS
-        for implementation in IMPLEMENTATIONS
-        if _valid(method=method, precision=precision, implementation=implementation)
-    }
+    """The inputs that depend on method, implementation and precision together, where they go."""
+    modes = {}
+    for method, implementation, precision in product(METHODS, IMPLEMENTATIONS, PRECISIONS):
+        with suppress(PeftlabError):  # they do not go together
+            modes[f"{method}/{implementation}/{precision}"] = _inputs(
+                "sixteen_bit autocast peft",
+                method=method,
+                implementation=implementation,
+                precision=precision,
+            )
+    return modes
 
 
-def _valid(**settings: Any) -> bool:
-    try:
-        Settings(**settings)
-    except PeftlabError:
-        return False
-    return True
+def _valid() -> list[str]:
+    """Every combination of choices that `Settings` takes, as ``"method/…/true"``.
+
+    The order is that of ``VALIDATED``: what the page offers for one depends on those before it.
+    """
+    choices = (METHODS, IMPLEMENTATIONS, PRECISIONS, ATTENTIONS, (False, True))
+    valid = []
+    for values in product(*choices):
+        with suppress(PeftlabError):
+            Settings(**dict(zip(VALIDATED, values, strict=True)))
+            valid.append("/".join(str(value).lower() for value in values))
+    return valid
 
 
 def _targets(family: str) -> list[str]:
