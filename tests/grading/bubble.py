@@ -26,7 +26,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 AT_ONCE = 8  # most of them wait for something
-PATIENCE = 4.0  # seconds for a class of two or three notebooks, which takes well below one
+# Seconds for a class of two notebooks, which takes a tenth of them: by the clock, and of the CPU.
+PATIENCE, CPU = 5.0, 2.0
 MEGABYTE = 1 << 20
 MEMORY = 512 * MEGABYTE  # beyond what the process with torch has
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
@@ -84,11 +85,13 @@ def main() -> None:
     cases = json.load(sys.stdin)
     answer = os.dup(1)
     os.dup2(2, 1)
-    # What the control and the answers import, once for all cases.
+    # What the control and the answers import, once for all cases; torch's optimizers import
+    # torch._dynamo when they first step.
     import bitsandbytes  # noqa: F401
     import control
     import peft  # noqa: F401
     import psutil
+    import torch._dynamo  # noqa: F401
 
     own = psutil.Process().memory_info().rss
     results: dict[str, dict] = {}
@@ -110,24 +113,28 @@ def main() -> None:
                 text = None if output is None else output.decode(errors="replace")
                 results[name] = {"end": end, "output": text}
                 del running[name]
-        time.sleep(0.01)
+        time.sleep(0.04)
     os.write(answer, json.dumps(results).encode())
 
 
 def _state(process, deadline: float, own: int) -> str | None:
+    """How a case has ended, or None: "done", "time" or "memory"."""
     import psutil
 
     if process.status() == psutil.STATUS_ZOMBIE:
         return "done"
     if time.monotonic() > deadline:
         return "time"
-    taken = 0
     for child in process.children(recursive=True):
         try:
-            taken = max(taken, child.memory_info().rss - own)
+            memory, cpu = child.memory_info().rss - own, sum(child.cpu_times()[:2])
         except psutil.NoSuchProcess:
             continue
-    return "memory" if taken > MEMORY else None
+        if memory > MEMORY:
+            return "memory"
+        if cpu > CPU:
+            return "time"
+    return None
 
 
 def _start(control, folder: Path) -> int:
@@ -175,12 +182,15 @@ def _collect(control, folder: Path) -> None:
         )
         sys.argv = [str(folder / "grader" / "grade.py")]
         os.chdir(folder / "grader")
-        control.grade(folder / "class", folder / "grader" / "lab.ipynb")
-        # The interpreter's ordinary end, without the second that it takes to tear torch down.
-        threading._shutdown()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        os._exit(0)
+        try:
+            control.grade(folder / "class", folder / "grader" / "lab.ipynb")
+        finally:
+            # The interpreter's ordinary end, also after an exception, without the second that it
+            # takes to tear torch down.
+            threading._shutdown()
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            os._exit(0)
     os.close(writer)
     kept = b""
     while part := os.read(reader, 1 << 16):

@@ -14,7 +14,7 @@ import re
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +29,16 @@ from peftlab.exercises import EXERCISES as KNOWN
 from peftlab.grading.rows import UNJUDGED, Row
 from peftlab.grading.run import grade
 
-FULL = sum(KNOWN[exercise].points for exercise in EXERCISES)
+FULL = sum(KNOWN[exercise].points for exercise in EXERCISES)  # without the written one
 TOKEN = f"{BREACH}-token"
-VICTIM = f"zz-victim/{LAB}.ipynb"
+# Somebody who has done nothing but hand in some right answers.
+VICTIM, ANSWERED = f"zz-victim/{LAB}.ipynb", ("lora.delta", "lora.count", "lora.loss")
 PR_SET_CHILD_SUBREAPER = 36
 
 cases = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
-def deserved(exercises: frozenset[str]) -> int:
+def deserved(exercises: Iterable[str]) -> int:
     return sum(KNOWN[exercise].points for exercise in exercises)
 
 
@@ -88,7 +89,8 @@ def furnish(folder: Path) -> None:
         (folder / "root" / part).mkdir()
         shutil.copy(ROOT / part / f"{LAB}.ipynb", folder / "root" / part)
     (folder / "class" / "zz-victim").mkdir(parents=True)
-    (folder / "class" / VICTIM).write_bytes(solved().bytes())
+    victim = Notebook({exercise: RIGHT[exercise] for exercise in ANSWERED})
+    (folder / "class" / VICTIM).write_bytes(victim.bytes())
 
 
 # --- the control ----------------------------------------------------------------------------------
@@ -166,7 +168,7 @@ def control(tmp_path_factory, accomplice) -> dict[str, Marks]:
 
 def test_the_control_marks_an_honest_class_well(control):
     assert control["honest"].end == "done"
-    expected = {name: mark for name, (_, mark) in HONEST.items()} | {VICTIM: FULL}
+    expected = {name: mark for name, (_, mark) in HONEST.items()} | {VICTIM: deserved(ANSWERED)}
     assert dict(control["honest"].lines) == expected
 
 
@@ -177,8 +179,7 @@ def test_the_control_falls_for_it(control, case: Hostile):
         mark = marks.of(f"a-cheat/{case.cheat}")
         assert mark is not None and mark > deserved(case.earned[case.cheat])
     else:
-        # No mark, or a wrong one, for somebody who has done nothing but hand in right answers.
-        assert marks.of(VICTIM) != FULL
+        assert marks.of(VICTIM) != deserved(ANSWERED)
 
 
 # --- the grader -----------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ def test_it_has_a_row_and_the_points_that_it_earned(graded, case: Hostile):
 
 def test_the_others_keep_their_points(graded):
     (victim,) = [row for row in graded.rows if row.origin == VICTIM]
-    assert victim.points == FULL
+    assert victim.points == deserved(ANSWERED)
 
 
 def test_no_attack_got_through(graded):
