@@ -76,7 +76,7 @@ def read(model: Any) -> Architecture:
     path = Path(name)
     if path.exists():
         return _from_file(path / "config.json" if path.is_dir() else path)
-    if name.count("/") == 1 and not path.suffix == ".json":
+    if name.count("/") == 1 and path.suffix != ".json":
         return _from_fields(_fetched(name), name)
     raise PeftlabError(
         f"{name!r} is no known model; use a preset ({', '.join(PRESETS)}), a folder with a "

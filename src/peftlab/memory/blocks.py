@@ -75,7 +75,8 @@ _GATED = [
         "intermediate",
         {"mlp.down_proj": _linear("intermediate", "hidden", "mlp_bias", ia3_input="1")},
         arrives="product_bytes",
-        alive="(1 - full) * (1 - low_rank * (product_bytes == 4)) * product_bytes * T * intermediate",
+        alive="(1 - full) * (1 - low_rank * (product_bytes == 4))"
+        " * product_bytes * T * intermediate",
     ),
     _simple("bottleneck"),
 ]

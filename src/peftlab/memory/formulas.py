@@ -30,12 +30,18 @@ from __future__ import annotations
 
 # name: (parameters, expression). They may use every name that is known when they are called.
 FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
-    # The caching allocator hands out multiples of 512 bytes (allocator: kMinBlockSize).
-    "rounded": (("bytes",), "ceil(bytes / 512) * 512"),
+    # The caching allocator hands out multiples of 512 bytes (kMinBlockSize). It asks the GPU for
+    # multiples of 2 MiB for tensors of at least 10 MiB (kMinLargeAlloc, kRoundLarge), and leaves a
+    # rest of up to 1 MiB with the tensor (kSmallSize, should_split), where the counter counts it.
+    "rounded": (
+        ("bytes",),
+        "where((bytes >= 10485760) * (ceil(bytes / 2097152) * 2097152 - bytes <= 1048576),"
+        " ceil(bytes / 2097152) * 2097152, ceil(bytes / 512) * 512)",
+    ),
     # Optimizer states of one tensor of n numbers. torch's are like the parameter; bitsandbytes'
     # are float32, or in 8 bit with a float32 scale for each 256, unless the tensor has fewer than
-    # 4096 numbers (bnb.optim: min_8bit_size). Two buffers of a paged optimizer with at least 100,000
-    # numbers are managed memory, which the allocator does not count.
+    # 4096 numbers (bnb.optim: min_8bit_size). A paged optimizer's buffers of 100,000 numbers and
+    # more are managed memory, which the allocator does not count.
     "states": (
         ("n", "number_bytes"),
         "torch_states * rounded(n * number_bytes)"
@@ -138,7 +144,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "backward": "stream_gradient + 2 * norm_bytes * T * width",
     },
     # Linear layers that share an input of ``width`` numbers, ``arrives`` bytes each;
-    # ``kept_before`` says whether an earlier operation keeps it, ``alive`` what they hold meanwhile.
+    # ``kept_before`` says whether an earlier operation keeps it, ``alive`` what is held meanwhile.
     # A weight that trains needs the layer's input, a frozen one does not.
     "linears": {
         "trains": "sum_trains",
@@ -176,7 +182,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
     # Fused kernels (flash, cuDNN, memory-efficient) keep Q, K, V, the output and one float32 per
     # row and head; a mask of a prefix is converted to the keys' dtype and kept in each layer.
     # Step by step, the probabilities are kept, in eager attention twice (float32 and 16 bit), and
-    # K and V repeated for every query head.
+    # K and V repeated for every query head; the backward pass of the softmax needs three more
+    # (PyTorch, SoftMax.cu: the gradient, its product with the probabilities, the result).
     "attention": {
         "trains": "prefix",
         "saved": "fused * (attention_bytes * (2 * T * queries"
@@ -189,7 +196,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         " product_bytes * scores)",
         "backward": "stream_gradient + where(fused,"
         " product_bytes * T * (2 * queries + 2 * keys + 2 * grouped * queries) + 4 * T * queries,"
-        " where(product_bytes == 2, 6, 8) * scores)",
+        " where(product_bytes == 2, 10, 12) * scores)",
     },
     # act(gate) * up keeps gate, act(gate) and up.
     "gated_activation": {
@@ -323,9 +330,10 @@ TOTALS: dict[str, str] = {
     "copies_of_block": "full * autocast * 2 * block_weights",
     "copy_of_head": "full * autocast * 2 * head_parameters",
     "logits": "T * vocabulary",
-    # Causal models compute the loss in float32 (loss), BERT in its logits' dtype unless autocast
-    # makes it float32.
+    # Causal models convert the logits to float32 (loss). BERT's loss takes them as they are, and
+    # its kernel converts under autocast.
     "loss_bytes": "where(bert * (1 - autocast), logits_bytes, 4)",
+    "converted_bytes": "where(bert + (logits_bytes == 4), 0, 4)",
     "head_gradient": "full * rounded(other_bytes * head_parameters)",
     # torch's multi-tensor AdamW takes the roots of all second moments at once (adamw).
     "roots": "takes_roots * gradients",
@@ -349,14 +357,14 @@ MOMENTS: dict[str, dict[str, str]] = {
     "loss": {
         "gradients": "0",
         "activations": "saved",
-        "logits_and_loss": "logits * (logits_bytes + where(logits_bytes == loss_bytes, 1, 2) * loss_bytes)",
+        "logits_and_loss": "logits * (logits_bytes + converted_bytes + loss_bytes)",
         "temporary": "copies_of_blocks + copy_of_head + prefix_keys",
     },
-    # its backward pass: log-softmax, the gradient of that, and that of the logits, all in float32
+    # its backward pass: log-softmax, the gradient of that, and that of the logits
     "backward of the loss": {
         "gradients": "0",
         "activations": "saved",
-        "logits_and_loss": "logits * 3 * loss_bytes",
+        "logits_and_loss": "logits * (2 * loss_bytes + where(bert, logits_bytes, loss_bytes))",
         "temporary": "where(checkpointing, 0, copies_of_blocks) + copy_of_head + prefix_keys",
     },
     # the gradient of the logits, the output head's, and under autocast that one in 16 bit first

@@ -14,7 +14,7 @@ from typing import Any
 from peftlab.errors import PeftlabError
 from peftlab.memory import blocks, formulas, table
 from peftlab.memory.architecture import Architecture, read
-from peftlab.memory.estimate import inputs
+from peftlab.memory.estimate import estimate, inputs
 from peftlab.memory.gpus import GIB, HEADROOM_PERCENT, by_size, usable
 from peftlab.memory.presets import PRESETS
 from peftlab.memory.report import LABELS
@@ -129,13 +129,17 @@ def data() -> dict[str, Any]:
             for name in OPTIMIZERS
         },
         "modes": _modes(),
+        "unsupported": {
+            shape.family: _unsupported(shape)
+            for shape in {shape.family: shape for shape in presets.values()}.values()
+        },
         "valid": _valid(),
         "validated": VALIDATED,
         "components": [
-            {"name": name, "label": LABELS[name], "total": table._FIXED.get(name)}
+            {"name": name, "label": LABELS[name], "total": table.FIXED.get(name)}
             for name in table.COMPONENTS
         ],
-        "summed": table._SUMMED,
+        "summed": table.SUMMED,
         "gpus": [
             {
                 "names": names,
@@ -203,6 +207,17 @@ def _valid() -> list[str]:
             Settings(**dict(zip(VALIDATED, values, strict=True)))
             valid.append("/".join(str(value).lower() for value in values))
     return valid
+
+
+def _unsupported(shape: Architecture) -> list[str]:
+    """Methods that a model has no place for, such as BitFit where there are no biases."""
+    refused = []
+    for method in METHODS:
+        try:
+            estimate(shape, Settings(method=method, seq_len=1, tokens=1))
+        except PeftlabError:
+            refused.append(method)
+    return refused
 
 
 def _targets(family: str) -> list[str]:

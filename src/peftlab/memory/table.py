@@ -32,13 +32,13 @@ COMPONENTS = (
     "temporary",
 )
 # Those that do not change during a step, and the totals that they are.
-_FIXED = {
+FIXED = {
     "weights": "weights",
     "quantization_constants": "constants",
     "adapters": "adapters",
     "optimizer_states": "optimizer_states",
 }
-_SUMMED = (
+SUMMED = (
     "parameters",
     "weights",
     "constants",
@@ -68,8 +68,10 @@ def _compiled(expression: str) -> CodeType:
 class Table:
     """Names and their values; what is added may use what is there."""
 
-    def __init__(self, names: Mapping[str, float]) -> None:
-        self.names: dict[str, Any] = dict(names)
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self.names = {"__builtins__": {}, **_BUILT_IN, **names}
+        for name, (parameters, expression) in formulas.FUNCTIONS.items():
+            self.names[name] = self._function(parameters, expression)
 
     def inside(self, **names: float) -> Table:
         """A table that knows these names too."""
@@ -77,15 +79,12 @@ class Table:
 
     def value(self, expression: str) -> float:
         """The value of an expression."""
-        functions = {
-            name: self._function(*function) for name, function in formulas.FUNCTIONS.items()
-        }
-        names = {"__builtins__": {}, **_BUILT_IN, **functions, **self.names}
-        return eval(_compiled(expression), names)
+        return eval(_compiled(expression), self.names)
 
     def _function(self, parameters: tuple[str, ...], expression: str) -> Callable[..., float]:
         def call(*arguments: float) -> float:
-            return self.inside(**dict(zip(parameters, arguments, strict=True))).value(expression)
+            local = dict(zip(parameters, arguments, strict=True))
+            return eval(_compiled(expression), self.names, local)
 
         return call
 
@@ -112,7 +111,7 @@ def evaluate(family: str, inputs: Mapping[str, float], targets: frozenset[str]) 
 
 def moments(table: Table) -> dict[str, dict[str, int]]:
     """What is alive at each moment of a step, by component, in bytes."""
-    fixed = {component: table.names[total] for component, total in _FIXED.items()}
+    fixed = {component: table.names[total] for component, total in FIXED.items()}
     found = {}
     for moment, expressions in formulas.MOMENTS.items():
         alive = fixed | {name: table.value(text) for name, text in expressions.items()}
@@ -168,7 +167,7 @@ def linear_layers(family: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _add_up_tensors(table: Table, family: str, targets: frozenset[str]) -> None:
     """Add the sums over all parameters of the model and all tensors of the adapter."""
-    totals = dict.fromkeys(_SUMMED, 0)
+    totals = dict.fromkeys(SUMMED, 0)
 
     def tensors(where_: Table, recipe: dict[str, str], **fields: str) -> None:
         row = where_.inside().add(fields).add(recipe).names
