@@ -30,9 +30,9 @@ def record(base, peak):
 
 
 PAIRS = [
-    memory.Pair("small", "full", int(1.01 * GIB), GIB),
-    memory.Pair("medium", "lora", int(3.92 * GIB), 4 * GIB),
-    memory.Pair("large", "dora", int(33.6 * GIB), 32 * GIB),
+    memory.Pair("small", "full", int(1.01 * GIB), GIB, False),
+    memory.Pair("medium", "lora", int(3.92 * GIB), 4 * GIB, True),
+    memory.Pair("large", "dora", int(33.6 * GIB), 32 * GIB, True),
 ]
 BARS = {
     "full": {"weights": 4e6, "gradients": 4e6, "optimizer states": 8e6, "activations": 24e6},
@@ -90,9 +90,13 @@ def test_findings_are_computed():
     assert "Plain: 10.0 kB per token at 64 tokens and 20.0 kB at 128" in growth
     assert "fused: 10.0 kB per token at 64 tokens and 10.0 kB at 128" in growth
     assert "median error 2.0 %, largest 5.0 % (large)" in DRAWN["estimates"]().caption
+    assert "2 were measured when the formulas were done: median error 3.5 %" in (
+        DRAWN["estimates"]().caption
+    )
     assert HARDWARE in DRAWN["estimates"]().caption
+    assert "formulas" not in memory.estimates(PAIRS[:1], HARDWARE).caption
     timeline = DRAWN["timeline"]().caption
-    assert "full: 10.0 GiB before training" in timeline
+    assert "Full: 10.0 GiB before training" in timeline
     assert "peak 20.0 GiB in the backward part of step 1" in timeline
     tree = DRAWN["family_tree"]()
     assert "from 0.1 % (IA³) to 4 % (LoRA)" in tree.caption

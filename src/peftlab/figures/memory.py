@@ -172,12 +172,20 @@ def activation_growth(lengths: Sequence[int], saved: Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class Pair:
-    """An estimated and a measured peak in bytes, and the method whose peak it is."""
+    """An estimated and a measured peak of a configuration.
+
+    Attributes:
+        name: what to call the configuration.
+        method: how it fine-tunes, as in `peftlab.memory.Settings`.
+        estimated, measured: bytes.
+        held_out: whether it was measured when the formulas of the estimate were done.
+    """
 
     name: str
     method: str
     estimated: int
     measured: int
+    held_out: bool
 
     @property
     def error(self) -> float:
@@ -203,18 +211,23 @@ def estimates(pairs: Sequence[Pair], hardware: str) -> Figure:
         "qlora": ("QLoRA", PALETTE[2], "^"),
     }
     other = ("other methods", PALETTE[3], "D")
-    errors = [abs(pair.error) for pair in pairs]
-    worst = max(pairs, key=lambda pair: abs(pair.error))
-    middle = statistics.median(errors)
     with drawing(2, 1, height=5.2, sharex=True, height_ratios=[3, 1]) as (canvas, (upper, lower)):
+        for pair in pairs:
+            _, color, marker = kinds.get(pair.method, other)
+            style = {
+                "color": color,
+                "marker": marker,
+                "markerfacecolor": color if pair.held_out else "none",
+                "markersize": 6,
+                "alpha": 0.8,
+            }
+            x = pair.measured / 2**30
+            upper.plot(x, pair.estimated / 2**30, **style)
+            lower.plot(x, 100 * pair.error, **style)
+        methods = {kinds.get(pair.method, other) for pair in pairs}
         for label, color, marker in [*kinds.values(), other]:
-            chosen = [p for p in pairs if kinds.get(p.method, other)[0] == label]
-            if not chosen:
-                continue
-            x = [pair.measured / 2**30 for pair in chosen]
-            style = {"color": color, "marker": marker, "linestyle": "", "markersize": 6}
-            upper.plot(x, [p.estimated / 2**30 for p in chosen], label=label, alpha=0.8, **style)
-            lower.plot(x, [100 * p.error for p in chosen], alpha=0.8, **style)
+            if (label, color, marker) in methods:
+                upper.plot([], [], color=color, marker=marker, linestyle="", label=label)
         ends = [min(p.measured for p in pairs) / 2**30, max(p.measured for p in pairs) / 2**30]
         upper.plot(ends, ends, color=INK, linewidth=0.8)
         lower.axhline(0, color=INK, linewidth=0.8)
@@ -225,6 +238,7 @@ def estimates(pairs: Sequence[Pair], hardware: str) -> Figure:
         upper.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         lower.set_xlim(ends[0] / 1.2, ends[1] * 1.2)
+        worst = max(pairs, key=lambda pair: abs(pair.error))
         limit = max(8.5, 110 * abs(worst.error))
         lower.set_ylim(-limit, limit)
         upper.set_ylabel("estimated peak (GiB)")
@@ -233,13 +247,22 @@ def estimates(pairs: Sequence[Pair], hardware: str) -> Figure:
         upper.legend()
         found = (
             f"{len(pairs)} configurations from {ends[0]:.1f} to {ends[1]:.1f} GiB: median error "
-            f"{100 * middle:.1f} %, largest {100 * abs(worst.error):.1f} % ({worst.name})"
+            f"{_median_error(pairs)}, largest {100 * abs(worst.error):.1f} % ({worst.name})"
         )
+        new = [pair for pair in pairs if pair.held_out]
+        if new:
+            largest = max(abs(pair.error) for pair in new)
+            found += (
+                f". Of these, {len(new)} were measured when the formulas were done: median error "
+                f"{_median_error(new)}, largest {100 * largest:.1f} %"
+            )
         return finish(
             canvas,
-            alt=f"Scatter plot of estimated against measured peak memory, close to the diagonal, "
+            alt="Scatter plot of estimated against measured peak memory, close to the diagonal, "
             f"and the errors in per cent below it. {found}.",
-            caption=f"{found}. Measured on {hardware}.",
+            caption=f"{found} (filled marks). Measured on {hardware}."
+            if new
+            else f"{found}. Measured on {hardware}.",
         )
 
 
@@ -289,7 +312,7 @@ def timeline(records: Mapping[str, Mapping[str, Any]], hardware: str) -> Figure:
         return finish(
             canvas,
             alt=f"Memory over the parts of the training steps, a panel for each run. {spoken}.",
-            caption=f"{spoken}. Measured on {hardware}.",
+            caption=f"{_capital(spoken)}. Measured on {hardware}.",
         )
 
 
@@ -310,7 +333,7 @@ FAMILIES = (
             ("Adapters", "a small bottleneck after a sublayer"),
             ("Prefix tuning", "keys and values before those of each layer"),
             ("Prompt tuning", "embeddings before the input's"),
-            ("IA³", "one factor for each key, value and hidden number"),
+            ("IA³", "a factor for each key, value, hidden number"),
         ),
     ),
     Branch(
@@ -393,6 +416,10 @@ def family_tree(trained: Mapping[str, float], model: str) -> Figure:
 def _join(axes: Axes, x: float, end: float, top: float, y: float, color: str) -> None:
     """A branch of the tree: down from ``top`` to ``y``, then right to ``end``."""
     axes.plot([x, x, end], [top, y, y], color=color, linewidth=1.2, clip_on=False)
+
+
+def _median_error(pairs: Sequence[Pair]) -> str:
+    return f"{100 * statistics.median(abs(pair.error) for pair in pairs):.1f} %"
 
 
 def _largest(parts: Mapping[str, float]) -> str:
