@@ -122,6 +122,10 @@
         `${whole.format(wrong[0].max)} is needed. The numbers are those of the last valid settings.`;
       return null;
     }
+    if (field("model").value === "custom" && field("heads").value % field("kv_heads").value) {
+      status.textContent = "Heads: a multiple of the key/value heads is needed.";
+      return null;
+    }
     const settings = {};
     for (const name of NUMBERS) settings[name] = Number(field(name).value) || data.defaults[name];
     for (const name of CHOICES) settings[name] = field(name).value;
@@ -139,8 +143,24 @@
     return { model, settings };
   }
 
-  // Show what the method uses, and offer only what goes together.
+  // Why there is no estimate, as `peftlab estimate` says it; "" if there is one.
+  function refusal({ model, settings }) {
+    const { positions } = architecture(model);
+    const virtual = ["prefix", "prompt"].includes(settings.method) ? settings.tokens : 0;
+    if (!positions || settings.seq_len + virtual <= positions) return "";
+    return `No estimate: ${model.name} has ${whole.format(positions)} positions, fewer than ` +
+      `${whole.format(settings.seq_len + virtual)} tokens. Use shorter sequences.`; // prettier-ignore
+  }
+
+  // Offer only what goes together, and show what the method uses; what had to be changed, in words.
   function adjust() {
+    const changed = [];
+    const refused = data.unsupported[familyOf(field("model").value)];
+    for (const option of field("method").options) option.disabled = refused.includes(option.value);
+    if (refused.includes(field("method").value)) {
+      field("method").value = data.defaults.method;
+      changed.push(`Method: ${field("method").selectedOptions[0].text}`);
+    }
     const method = field("method").value;
     const uses = { custom: field("model").value === "custom", ...data.uses[method] };
     for (const part of form.querySelectorAll("[data-show]")) {
@@ -149,9 +169,8 @@
     showTargets(familyOf(field("model").value), []);
     form.querySelector(".calc-names").hidden = field("all_linear").checked;
     // Each choice is offered as those before it allow.
-    const changed = [];
-    let before = "";
-    for (const name of data.validated) {
+    let before = `${method}/`;
+    for (const name of data.validated.slice(1)) {
       const control = field(name);
       const start = before;
       const allows = (value) =>
@@ -279,12 +298,16 @@
     part(".calc-gpus").replaceChildren(...data.gpus.map((gpu) => {
       const fits = peak <= gpu.usable_bytes;
       const used = `${Math.round((100 * peak) / gpu.bytes)} % of its memory`;
-      const verdict = fits ? `fits: ${used}` : `does not fit: ${used}`;
+      const verdict = fits ? `fits: ${used}` : `does not fit: needs ${used}`;
+      const end = element("span", {
+        class: "calc-limit", style: `left:${(100 * gpu.bytes) / peak}%`,
+      }); // prettier-ignore
       return element("li", { class: fits ? "calc-fits" : "calc-small" },
         element("span", { class: "calc-gpu" },
           element("strong", {}, `${gpu.gib} GB`), ` ${gpu.names}`),
         element("span", { class: "calc-track", "aria-hidden": "true" },
-          ...segments(components, Math.max(peak, gpu.bytes))),
+          ...segments(components, Math.max(peak, gpu.bytes)),
+          ...(peak > gpu.bytes ? [end] : [])),
         element("span", { class: "calc-verdict" }, verdict)); // prettier-ignore
     }));
   }
@@ -295,11 +318,17 @@
     const note = adjust();
     const wanted = read();
     if (wanted === null) return;
-    status.textContent = note;
-    show(peftlabEstimate(data, architecture(wanted.model), wanted.settings));
     const hash = toHash(wanted);
     const address = location.pathname + location.search + (hash ? `#${hash}` : "");
     history.replaceState(null, "", address);
+    const problem = refusal(wanted);
+    status.textContent = problem || note;
+    root.classList.toggle("calc-refused", problem !== "");
+    if (problem) {
+      part(".calc-summary").textContent = problem;
+      return;
+    }
+    show(peftlabEstimate(data, architecture(wanted.model), wanted.settings));
   }
 
   function open() {
