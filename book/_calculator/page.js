@@ -352,7 +352,7 @@
 
   part(".calc-headroom").textContent =
     "Bars show the peak against the memory that the vendor states. A GPU counts as large enough " +
-    `if ${data.headroom_percent} % of that stays free.`;
+    `if ${data.headroom_percent} % of that stays free. A line in a bar is where a smaller one ends.`;
   fill();
   open();
   root.hidden = false;
