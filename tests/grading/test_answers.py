@@ -26,7 +26,9 @@ def answers():
 
 
 @pytest.fixture
-def build(answers):
+def build(answers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
     def built(code, *helpers, notes=None):
         return answers.build(code, "double", list(helpers), [] if notes is None else notes)
 
@@ -49,8 +51,10 @@ RIGHT = "def double(x):\n    return 2 * x\n"
         "from peftlab.exercises import check\n" + RIGHT + "check('x', double)",
         "def twice(x):\n    return 2 * x",
         "class double:\n    def __new__(cls, x):\n        return 2 * x",
+        "from __future__ import annotations\nimport dataclasses\n\n@dataclasses.dataclass\n"
+        "class Factor:\n    value: int = 2\n\ndef double(x):\n    return Factor().value * x",
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_an_answer_is_found_whatever_stands_around_it(build, code):
     assert build(code)(21) == 42

@@ -14,8 +14,10 @@ import contextlib
 import dis
 import importlib
 import linecache
+import os
 import re
-from types import CodeType
+import sys
+import types
 from typing import Any
 
 import observe as watch
@@ -46,14 +48,15 @@ def run(request: bytes) -> bytes:
     if not request:
         return b""
     asked = wire.decode(request)
+    module, function = asked["probe"]
+    probe = getattr(importlib.import_module(module), function)
+    _hide_our_modules()
     notes: list[str] = []
     try:
         answer = build(asked["code"], asked["target"], asked["helpers"], notes)
     except (Exception, SystemExit, KeyboardInterrupt) as problem:
         failed = {"outcome": {}, "changed": [], "error": _error(problem)}
         return wire.encode({"observations": [failed] * len(asked["cases"]), "notes": notes})
-    module, function = asked["probe"]
-    probe = getattr(importlib.import_module(module), function)
     observations = []
     for case in asked["cases"]:
         observation = watch.observe(probe, answer, case)
@@ -63,6 +66,14 @@ def run(request: bytes) -> bytes:
             break
     missing = len(asked["cases"]) - len(observations)
     return wire.encode({"observations": observations + observations[-1:] * missing, "notes": notes})
+
+
+def _hide_our_modules() -> None:
+    """Leave nothing of ours under a name that an answer could import and change."""
+    here = os.path.dirname(__file__)
+    for name, module in list(sys.modules.items()):
+        if os.path.dirname(getattr(module, "__file__", None) or "") == here:
+            del sys.modules[name]
 
 
 def build(code: str, target: str, helpers: list[str], notes: list[str]) -> Any:
@@ -78,7 +89,9 @@ def build(code: str, target: str, helpers: list[str], notes: list[str]) -> Any:
         raise NotImplementedError
     lines = text.splitlines(keepends=True)
     linecache.cache[FILE] = (len(text), None, lines, FILE)
-    space: dict[str, Any] = {"__name__": "answer", "__builtins__": builtins}
+    # As in a notebook, the code is the main module; dataclasses look theirs up by its name.
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    space = vars(sys.modules["__main__"])
     provide(tree, helpers, space)
     failed: dict[str, BaseException] = {}
     for statement in tree.body:
@@ -185,7 +198,7 @@ def _global_names(statement: ast.stmt) -> set[str]:
     while waiting:
         code = waiting.pop()
         names |= {step.argval for step in dis.get_instructions(code) if step.opname in _GLOBAL}
-        waiting += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+        waiting += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
     return names
 
 

@@ -36,7 +36,7 @@ MAX_WRITTEN = 20_000  # characters of a written answer
 
 _MISSING = (
     "no cell of the notebook holds this answer",
-    "the cell was deleted, or its id and the name it defines were both changed",
+    "the cell was emptied or deleted, or its id and the name it defines were both changed",
     "Copy the answer back into a cell that defines the name the lab asks for",
 )
 _UNWRITTEN = (
@@ -257,8 +257,9 @@ def _value(value: Any) -> torch.Tensor | int | float | str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
-    # JSON can name half a character, which no report could be written with.
-    return value[:1000].encode("utf-8", "replace").decode()
+    # Half characters (JSON can name them), control characters and marks that turn the direction of
+    # writing have no place in a report.
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value[:1000])
 
 
 # --- results --------------------------------------------------------------------------------------
