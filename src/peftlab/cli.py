@@ -292,7 +292,10 @@ _SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
         "full, lora (default), qlora, dora, ia3, bitfit, bottleneck, prefix or prompt",
     ),
     "--rank": (_count, "rank of LoRA, QLoRA, DoRA (default 8)"),
-    "--targets": (str, "layers they adapt: all-linear, or names (default q_proj,v_proj)"),
+    "--targets": (
+        str,
+        "layers they adapt: all-linear, or names (default q_proj,v_proj or their like)",
+    ),
     "--tokens": (_count, "virtual tokens of a prefix or prompt (default 20)"),
     "--bottleneck": (_count, "width of a bottleneck adapter (default 64)"),
     "--precision": (str, "bf16 (default), mixed (full fine-tuning only) or fp32"),
