@@ -80,12 +80,13 @@ def progress(lesson: str | None = None) -> None:
             f"{shown.title}: {len(solved)} of {len(shown.exercises)} exercises, "
             f"{points} of {total} points"
         )
+        width = max(16, *(len(part.id) for part in shown.parts))
         for exercise in shown.exercises:
             mark = "✓" if exercise in solved else "·"
-            print(f"  {mark} {exercise.id:<16} {exercise.points:>2}  {exercise.title}")
+            print(f"  {mark} {exercise.id:<{width}} {exercise.points:>2}  {exercise.title}")
         for written in shown.written:
             what = f"{written.title} (marked by your instructor)"
-            print(f"    {written.id:<16} {written.points:>2}  {what}")
+            print(f"    {written.id:<{width}} {written.points:>2}  {what}")
     if note:
         print(_note(note))
 

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
-from peftlab.exercises import lora
+from peftlab.exercises import lora, memory
 from peftlab.exercises.core import Exercise, Written
 
 
@@ -34,7 +34,13 @@ class Lesson:
         return sum(part.points for part in self.parts)
 
 
-LESSONS = {lesson.name: lesson for lesson in (Lesson("03_lora", lora.TITLE, lora.PARTS),)}
+LESSONS = {
+    lesson.name: lesson
+    for lesson in (
+        Lesson("01_memory", memory.TITLE, memory.PARTS),
+        Lesson("03_lora", lora.TITLE, lora.PARTS),
+    )
+}
 
 PARTS = {part.id: part for lesson in LESSONS.values() for part in lesson.parts}
 
