@@ -472,6 +472,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (PeftlabError, OSError, ModuleNotFoundError) as error:
         print(f"peftlab: error: {_sentence(error)}", file=sys.stderr)
         return 2
