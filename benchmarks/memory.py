@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import shlex
-import sys
 import time
 import traceback
 import warnings
@@ -340,7 +338,7 @@ def main() -> None:
             arguments.out,
             what="Peak of torch.cuda.max_memory_allocated in bytes, set-up excluded, over "
             f"{STEPS} training steps of real model shapes with random weights",
-            command=shlex.join(["python", "-m", "benchmarks.memory", *sys.argv[1:]]),
+            command="python -m benchmarks.memory",
             seeds=[0],
             numbers={"steps": STEPS, "cases": done},
         )

@@ -170,15 +170,15 @@ def estimate(model: Any, settings: Settings) -> Estimate:
 
 def _check(architecture: Architecture, settings: Settings) -> None:
     """Refuse what the model cannot do."""
+    if architecture.family == "bert" and settings.method in ("prompt", "prefix"):
+        raise PeftlabError(
+            f"memory of {settings.method} tuning is known for causal models; {architecture.name} "
+            "is an encoder: use LoRA, IA³, BitFit or bottleneck adapters."
+        )
     longest = architecture.positions
     virtual = settings.tokens if settings.method in ("prompt", "prefix") else 0
     if longest and settings.seq_len + virtual > longest:
         raise PeftlabError(
             f"{architecture.name} has {longest:,} positions, fewer than {settings.seq_len:,} tokens"
             f"{f' and {virtual} virtual ones' if virtual else ''}; use shorter sequences."
-        )
-    if architecture.family == "bert" and settings.method in ("prompt", "prefix"):
-        raise PeftlabError(
-            f"memory of {settings.method} tuning is known for causal models; {architecture.name} "
-            "is an encoder: use LoRA, IA³, BitFit or bottleneck adapters."
         )
