@@ -239,7 +239,7 @@ def estimates(pairs: Sequence[Pair], hardware: str) -> Figure:
         lower.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         lower.set_xlim(ends[0] / 1.2, ends[1] * 1.2)
         worst = max(pairs, key=lambda pair: abs(pair.error))
-        limit = max(8.5, 110 * abs(worst.error))
+        limit = max(1, 115 * abs(worst.error))
         lower.set_ylim(-limit, limit)
         upper.set_ylabel("estimated peak (GiB)")
         lower.set_ylabel("error (%)")
@@ -247,14 +247,14 @@ def estimates(pairs: Sequence[Pair], hardware: str) -> Figure:
         upper.legend()
         found = (
             f"{len(pairs)} configurations from {ends[0]:.1f} to {ends[1]:.1f} GiB: median error "
-            f"{_median_error(pairs)}, largest {100 * abs(worst.error):.1f} % ({worst.name})"
+            f"{_median_error(pairs)}, largest {100 * abs(worst.error):.2g} % ({worst.name})"
         )
         new = [pair for pair in pairs if pair.held_out]
         if new:
             largest = max(abs(pair.error) for pair in new)
             found += (
                 f". Of these, {len(new)} were measured when the formulas were done: median error "
-                f"{_median_error(new)}, largest {100 * largest:.1f} %"
+                f"{_median_error(new)}, largest {100 * largest:.2g} %"
             )
         return finish(
             canvas,
@@ -419,7 +419,7 @@ def _join(axes: Axes, x: float, end: float, top: float, y: float, color: str) ->
 
 
 def _median_error(pairs: Sequence[Pair]) -> str:
-    return f"{100 * statistics.median(abs(pair.error) for pair in pairs):.1f} %"
+    return f"{100 * statistics.median(abs(pair.error) for pair in pairs):.2g} %"
 
 
 def _largest(parts: Mapping[str, float]) -> str:
