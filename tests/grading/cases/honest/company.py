@@ -63,12 +63,13 @@ CASES = [
     case(
         "writes files",
         solved(
-            save="import io, os, tempfile\n\n\ndef adapter_state(model, kind):\n    state = {}\n"
+            save="import os, tempfile\nfrom torch import load\n\n\n"
+            "def adapter_state(model, kind):\n    state = {}\n"
             "    for path, m in model.named_modules():\n        if isinstance(m, kind):\n"
             "            state[path + '.A'], state[path + '.B'] = m.A.data, m.B.data\n"
             "    with tempfile.TemporaryDirectory() as folder:\n"
             "        file = os.path.join(folder, 'state.pt')\n        torch.save(state, file)\n"
-            "        return torch.load(file)",
+            "        return load(file)",
             delta=RIGHT["lora.delta"].replace(
                 "    rank",
                 "    with open('/tmp/log.txt', 'a') as f:\n        f.write('called\\n')\n    rank",
