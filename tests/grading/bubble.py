@@ -30,8 +30,14 @@ AT_ONCE = 8  # most of them wait for something
 PATIENCE, CPU = 5.0, 2.0
 MEGABYTE = 1 << 20
 MEMORY = 512 * MEGABYTE  # beyond what the process with torch has
+# What has to stay in sight if it lies in /tmp, as a clone may.
+KEPT = [
+    str(path)
+    for path in (HERE.parents[1], Path(sys.prefix))
+    if path.is_relative_to("/tmp") or path.is_relative_to("/var/tmp")
+]
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
-MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
+MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 
 
 def unavailable() -> str:
@@ -74,7 +80,9 @@ def _bwrap(work: Path) -> list[str]:
     return [
         "bwrap", "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc",
         "--cap-add", "CAP_SYS_ADMIN", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
-        "--tmpfs", "/tmp", "--tmpfs", "/var/tmp", "--bind", str(work), "/mnt", "--chdir", "/mnt",
+        "--tmpfs", "/tmp", "--tmpfs", "/var/tmp",
+        *(part for path in KEPT for part in ("--ro-bind", path, path)),
+        "--bind", str(work), "/mnt", "--chdir", "/mnt",
     ]  # fmt: skip
 
 
@@ -146,8 +154,14 @@ def _start(control, folder: Path) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC) == 0
     assert libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0
+    kept = [(path, os.open(path, os.O_PATH)) for path in KEPT]
     for place in (b"/tmp", b"/dev/shm"):
         assert libc.mount(b"tmpfs", place, b"tmpfs", 0, b"size=64m") == 0
+    for path, fd in kept:
+        os.makedirs(path, exist_ok=True)
+        seen = f"/proc/self/fd/{fd}".encode()
+        assert libc.mount(seen, path.encode(), None, MS_BIND | MS_REC, None) == 0
+        os.close(fd)
     first = os.fork()
     if first:
         os.waitpid(first, 0)
