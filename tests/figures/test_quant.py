@@ -1,0 +1,79 @@
+"""Figures of lesson 06 say what they show, and what they say is computed."""
+
+import inspect
+import re
+
+import pytest
+import torch
+
+from peftlab import PeftlabError
+from peftlab.figures import quant, style
+from peftlab.quant_formats import INT4, NF4
+
+ROWS = [
+    {
+        "kind": kind,
+        "block": block,
+        "bits": bits,
+        "error": error * (block or 4096) / 64,
+        "loss_increase": 0.01 * error * (block or 4096),
+        "standard_error": 0.002,
+    }
+    for kind, error in (("int4", 0.11), ("nf4", 0.09))
+    for block, bits in ((64, 4.5), (256, 4.125), (0, 4.0))
+]
+DRAWN = {
+    "levels": lambda: quant.levels(
+        torch.randn(64, 64, generator=torch.Generator().manual_seed(0)),
+        {"int4": INT4.values, "NF4": NF4.values},
+    ),
+    "outlier": lambda: quant.outlier([4, 100], {64: [0.09, 0.1], 4096: [0.12, 0.9]}),
+    "block_errors": lambda: quant.block_errors({"a model": ROWS, "another": ROWS}),
+    "loss_increase": lambda: quant.loss_increase(ROWS, "a model"),
+    "seeds": lambda: quant.seeds({"one": [1.0, 1.2], "two": [2.0, 2.0]}, "loss (nats per token)"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_has_words_with_a_number_and_takes_the_colour_of_the_page(name):
+    figure = DRAWN[name]()
+    for words in (figure.alt, figure.caption):
+        assert len(words) > 40
+        assert re.search(r"\d", words)
+    assert "currentColor" in figure.svg and style.INK not in figure.svg
+    assert "#ffffff" not in figure.svg
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_same_data_gives_the_same_bytes(name):
+    assert DRAWN[name]() == DRAWN[name]()
+
+
+def test_every_figure_function_is_drawn_here():
+    functions = {
+        name
+        for name, value in inspect.getmembers(quant, inspect.isfunction)
+        if value.__module__ == quant.__name__ and not name.startswith("_")
+    }
+    assert functions == set(DRAWN)
+
+
+def test_findings_are_computed():
+    assert "so do the levels of NF4" in DRAWN["levels"]().caption
+    assert "from 12.0 % to 90.0 % in blocks of 4,096" in DRAWN["outlier"]().caption
+    assert "a model: int4 11.0 %, nf4 9.0 %" in DRAWN["block_errors"]().caption
+    assert "nf4 +0.0576 ± 0.0020 in blocks of 64" in DRAWN["loss_increase"]().caption
+    assert "one 1.100 ± 0.100; two 2.000 ± 0.000" in DRAWN["seeds"]().caption
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: quant.levels(torch.ones(64), {}), "no format to draw"),
+        (lambda: quant.block_errors({}), "no model to draw"),
+        (lambda: quant.seeds({"one": [1.0]}, "loss"), "at least two seeds"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(PeftlabError, match=message):
+        draw()
