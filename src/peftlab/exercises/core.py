@@ -41,7 +41,7 @@ class Mutant:
 
 
 @dataclass(frozen=True)
-class Task:
+class Part:
     """What every exercise tells its learner, in the lab and in the book.
 
     Attributes:
@@ -81,7 +81,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Exercise(Task):
+class Exercise(Part):
     """Code to write, with everything needed to check and grade it.
 
     Attributes:
@@ -139,7 +139,7 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Written(Task):
+class Written(Part):
     """A judgement to write in words, which a person marks.
 
     Attributes:
