@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
-from peftlab.exercises import lora, memory
+from peftlab.exercises import dora, lora, memory
 from peftlab.exercises.core import Exercise, Written
 
 
@@ -39,6 +39,7 @@ LESSONS = {
     for lesson in (
         Lesson("01_memory", memory.TITLE, memory.PARTS),
         Lesson("03_lora", lora.TITLE, lora.PARTS),
+        Lesson("05_dora", dora.TITLE, dora.PARTS),
     )
 }
 
