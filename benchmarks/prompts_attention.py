@@ -3,7 +3,7 @@
     python -m benchmarks.prompts_attention
 
 Prompt and prefix tuning with 1, 10 and 50 virtual tokens, three seeds each, 40 steps of 8 pirate
-logs of at most 64 tokens at the rates that ``prompts_grid`` found good for 200 steps. Takes three
+logs of at most 64 tokens at the rates that ``prompts_grid`` found good for 200 steps. Takes some
 minutes of one core. ``--quick`` runs one seed for two steps, to show that it works.
 """
 

@@ -31,7 +31,21 @@ that your cell printed.
 2. **How sure you are.** Compare the differences with the spread between seeds.
 3. **What it does not show.** Which conclusion should your colleague not draw, and which run would
    decide it?""",
-    model_answer="TO BE WRITTEN",
+    model_answer="""\
+**Advice.** Start from a text about the voice, and take a prefix. For soft tokens only the start
+differs: 4.79 and 4.83 nats per token from a random start, 3.60 and 3.63 from the text, where the
+bare model has 5.39. A prefix from the same text reaches 2.26 and 2.36.
+
+**How sure I am.** Two seeds of one setting are at most 0.10 apart, and each step of the comparison
+is more than a whole nat. For this task and model that is not chance, although two seeds say little
+about the spread itself.
+
+**What it does not show.** That soft tokens cannot reach the prefix. Ten tokens of a prefix are
+20,480 parameters, ten soft tokens 2,560, and their rates differ too. I would train 80 soft tokens,
+as many parameters, at three rates for 200 steps. If they come within 0.10 of a prefix trained as
+long, its advantage here was size; if not, it is the place. Nor do 20 steps show that a random
+start stays worse: they measure speed. If it catches up with the text's loss after 200 steps, the
+text only saves time.""",
     rubric=(
         Criterion(
             1,
