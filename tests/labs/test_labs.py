@@ -21,7 +21,12 @@ KEYS = {"schema_version", "grade", "locked", "solution", "task", "grade_id", "po
 
 NUMBER = re.compile(r"\d+\.\d+")
 # Lines of a lab's outputs that show what its model answer is about.
-RESULTS = {"01_memory": ".*GiB.*", "03_lora": "loss .*", "05_dora": ".* r = .*"}
+RESULTS = {
+    "01_memory": ".*GiB.*",
+    "03_lora": "loss .*",
+    "05_dora": ".* r = .*",
+    "08_prompts": "loss .*",
+}
 
 
 def read(path: Path):
