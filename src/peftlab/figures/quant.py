@@ -86,7 +86,7 @@ def outlier(sizes: Sequence[float], errors: Mapping[int, Sequence[float]]) -> Fi
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xlabel("size of one outlier (standard deviations)")
-        axes.set_ylabel("relative error of the other weights")
+        axes.set_ylabel("error of the others")
         axes.set_ylim(bottom=0)
         axes.legend()
         spoken = "; ".join(
@@ -171,6 +171,7 @@ def loss_increase(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
             )  # fmt: skip
         axes.set_xticks(range(len(blocks)), names)
         axes.set_yscale("symlog", linthresh=0.01)
+        axes.set_ylim(bottom=min(-0.002, *(row["loss_increase"] for row in rows)))
         axes.set_xlabel("weights that share a scale")
         axes.set_ylabel("added loss (nats per token)")
         axes.legend(ncols=2)
