@@ -190,7 +190,7 @@ def test_a_failure_leaves_what_was_there(spring, monkeypatch):
     ("lab", "options", "told"),
     [
         ("3_lora", {}, 'no lab is called "3_lora"; did you mean "03_lora"?'),
-        ("what", {}, "there are 01_memory, 03_lora"),
+        ("what", {}, "there are 01_memory, 02_rank"),
         (LAB, {"class_name": " "}, "cannot name a class"),
         (LAB, {"class_name": "two\nlines"}, "cannot name a class"),
         (LAB, {"seed": -1}, "the seed -1 is not a whole number from 0 to"),

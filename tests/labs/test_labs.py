@@ -23,6 +23,7 @@ NUMBER = re.compile(r"\d+\.\d+")
 # Lines of a lab's outputs that show what its model answer is about.
 RESULTS = {
     "01_memory": ".*GiB.*",
+    "02_rank": "rank.*loss .*",
     "03_lora": "loss .*",
     "05_dora": ".* r = .*",
     "08_prompts": "loss .*",

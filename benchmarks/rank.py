@@ -1,0 +1,210 @@
+"""How low is the rank of a fine-tuning update, and how many dimensions does the task need?
+
+    python -m benchmarks.rank updates
+    python -m benchmarks.rank dimension
+
+``updates`` trains all parameters of the bundled model on the voice task, once for each seed, and
+decomposes what training did to its matrices: spectra, energy and effective ranks, and the loss when
+each update is cut to a rank.
+
+``dimension`` trains d numbers that drive all matrices through a random projection, for several d,
+and the matrices themselves for comparison. The learning rate of d numbers is that of the D weights
+times √(D/d): AdamW moves every number by about the rate, so each step then goes equally far.
+
+Each takes about three minutes of one CPU core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import peftlab
+from peftlab import lowrank
+from peftlab.experiments import evaluate, models, results, tasks, train
+from peftlab.experiments.updates import matrices, replaced, updates
+from peftlab.methods.subspace import SubspaceConfig, SubspaceLinear
+
+SEEDS = (0, 1, 2)
+LENGTH = 64  # tokens of an example
+RATE = 1e-3  # full fine-tuning's best on this task, see results/task_separation.json
+RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
+WEIGHT_RANKS = (8, 16, 32, 64, 128, 192)
+DIMENSIONS = (30, 300, 3_000, 30_000, 300_000)
+
+
+def data(tokenizer: Any) -> tuple[list, list]:
+    """Encoded examples to train on and to validate with."""
+    task = tasks.load("voice", voice="pirate")
+    return tuple(
+        tasks.encode(examples, tokenizer, LENGTH) for examples in (task.train, task.validation[:64])
+    )
+
+
+def fresh() -> tuple[nn.Module, Any]:
+    """The bundled model, in 32 bit on the CPU."""
+    return models.load("tiny", dtype=torch.float32, device="cpu")
+
+
+def cut(parts: dict[str, lowrank.SVD], rank: int) -> dict[str, Tensor]:
+    """Each matrix at its best approximation of a rank; 0 is a matrix of zeros."""
+    return {
+        path: (part.U[:, :rank] * part.S[:rank]) @ part.Vh[:rank] for path, part in parts.items()
+    }
+
+
+def numbers_of(matrix: Tensor) -> dict[str, float]:
+    """The ranks of one matrix, by several measures."""
+    return {
+        "rank": lowrank.rank(matrix),
+        "rank_of_90_percent": lowrank.energy_rank(matrix, 0.9),
+        "effective_rank": round(lowrank.effective_rank(matrix), 2),
+        "stable_rank": round(lowrank.stable_rank(matrix), 3),
+        "norm": round(matrix.norm().item(), 4),
+    }
+
+
+def measure_updates(steps: int) -> dict[str, Any]:
+    """Fully fine-tune with each seed; look at W and ΔW."""
+    model, tokenizer = fresh()
+    examples, validation = data(tokenizer)
+    before = matrices(model)
+    plain = tasks.encode(tasks.stories("validation"), tokenizer, LENGTH)[:64]
+    weights = {path: lowrank.svd(weight) for path, weight in before.items()}
+    found: dict[str, Any] = {
+        "steps": steps,
+        "learning_rate": RATE,
+        "loss_before": evaluate.loss(model, validation),
+        "weights": {path: numbers_of(weight) for path, weight in before.items()},
+        "weight_spectra": spectra(weights),
+        "stories_loss": {"whole": evaluate.loss(model, plain)},
+        "runs": [],
+    }
+    for rank in WEIGHT_RANKS:
+        with replaced(model, cut(weights, rank)):
+            found["stories_loss"][str(rank)] = evaluate.loss(model, plain)
+
+    for seed in SEEDS:
+        model, _ = fresh()
+        model.requires_grad_(True)
+        config = train.TrainConfig(steps=steps, batch_size=8, learning_rate=RATE, seed=seed)
+        train.train(model, examples, config, progress=False)
+        changed = updates(model, before)
+        parts = {path: lowrank.svd(delta) for path, delta in changed.items()}
+        losses = {"whole": evaluate.loss(model, validation)}
+        for rank in RANKS:
+            deltas = cut(parts, rank)
+            with replaced(model, {path: before[path] + deltas[path] for path in before}):
+                losses[str(rank)] = evaluate.loss(model, validation)
+        found["runs"].append(
+            {
+                "seed": seed,
+                "loss": losses,
+                "updates": {path: numbers_of(delta) for path, delta in changed.items()},
+                "spectra": spectra(parts),
+            }
+        )
+        print(f"seed {seed}: {losses}", flush=True)
+    return found
+
+
+def spectra(parts: dict[str, lowrank.SVD]) -> dict[str, list[float]]:
+    """Singular values relative to the largest, mean over the blocks, by the kind of layer."""
+    kinds: dict[str, list[Tensor]] = {}
+    for path, part in parts.items():
+        kinds.setdefault(path.rsplit(".", 1)[-1], []).append(part.S / part.S[0])
+    return {
+        kind: [round(value, 5) for value in torch.stack(found).mean(0).tolist()]
+        for kind, found in kinds.items()
+    }
+
+
+def keep_projection(model: nn.Module) -> None:
+    """Remember P instead of hashing it anew in each pass: this model is small enough for that."""
+    for module in model.modules():
+        if isinstance(module, SubspaceLinear):
+            known = module.projection()
+            module.projection = lambda known=known: known
+
+
+def measure_dimension(steps: int) -> dict[str, Any]:
+    """Train in random subspaces of several dimensions, and without one."""
+    model, tokenizer = fresh()
+    examples, validation = data(tokenizer)
+    paths = list(matrices(model))
+    D = sum(model.get_submodule(path).weight.numel() for path in paths)
+    found: dict[str, Any] = {
+        "steps": steps,
+        "weights": D,
+        "learning_rate_of_weights": RATE,
+        "loss_before": evaluate.loss(model, validation),
+        "runs": [],
+    }
+    for dimension in (*DIMENSIONS, D):
+        for seed in SEEDS:
+            model, _ = fresh()
+            if dimension == D:
+                model.requires_grad_(False)
+                for path in paths:
+                    model.get_submodule(path).requires_grad_(True)
+            else:
+                peftlab.apply(model, SubspaceConfig(dimension=dimension, seed=seed))
+                keep_projection(model)
+            config = train.TrainConfig(
+                steps=steps,
+                batch_size=4,
+                learning_rate=RATE * (D / dimension) ** 0.5,
+                seed=seed,
+            )
+            train.train(model, examples, config, progress=False)
+            loss = evaluate.loss(model, validation)
+            found["runs"].append({"dimension": dimension, "seed": seed, "loss": loss})
+            print(f"d = {dimension:,}, seed {seed}: {loss:.3f}", flush=True)
+    return found
+
+
+MEASURES = {
+    "updates": (
+        measure_updates,
+        60,
+        "Singular values and ranks of the matrices of the bundled model and of their change by "
+        "full fine-tuning on the voice task; validation loss (nats per token) when each change is "
+        "cut to a rank, and loss on stories when each matrix is cut.",
+    ),
+    "dimension": (
+        measure_dimension,
+        30,
+        "Validation loss (nats per token) on the voice task after training d numbers that drive "
+        "all matrices of the bundled model through a random projection, and after training the "
+        "matrices themselves.",
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("measure", choices=MEASURES)
+    parser.add_argument("--steps", type=int, help="fewer steps, to try it; nothing is written")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    measure, steps, what = MEASURES[arguments.measure]
+    started = time.process_time()
+    numbers = measure(arguments.steps or steps)
+    numbers["cpu_seconds"] = round(time.process_time() - started)
+    print(f"{numbers['cpu_seconds']} s of CPU time")
+    if not arguments.steps:
+        results.write(
+            f"results/rank_{arguments.measure}.json",
+            what=what,
+            command=f"python -m benchmarks.rank {arguments.measure}",
+            seeds=SEEDS,
+            numbers=numbers,
+        )
+
+
+if __name__ == "__main__":
+    main()
