@@ -26,6 +26,7 @@ RESULTS = {
     "02_rank": "rank.*loss .*",
     "03_lora": "loss .*",
     "05_dora": ".* r = .*",
+    "06_quantization": ".*loss .*",
     "08_prompts": "loss .*",
 }
 

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
-from peftlab.exercises import dora, lora, memory, prompts, rank
+from peftlab.exercises import dora, lora, memory, prompts, quant, rank
 from peftlab.exercises.core import Exercise, Written
 
 
@@ -41,6 +41,7 @@ LESSONS = {
         Lesson("02_rank", rank.TITLE, rank.PARTS),
         Lesson("03_lora", lora.TITLE, lora.PARTS),
         Lesson("05_dora", dora.TITLE, dora.PARTS),
+        Lesson("06_quantization", quant.TITLE, quant.PARTS),
         Lesson("08_prompts", prompts.TITLE, prompts.PARTS),
     )
 }
