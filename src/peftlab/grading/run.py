@@ -23,7 +23,7 @@ from peftlab.grading.submissions import LabOutline, Submission, collect
 ALL = "all"
 LOCAL, RAY = "local", "ray"
 # Seconds between two writings of the reports while a class is graded.
-REFRESH = 20.0
+REFRESH = 60.0
 
 # A submission, and the exercises of it to mark (None: all).
 Task = tuple[Submission, Collection[str] | None]
