@@ -84,6 +84,28 @@ def test_gradients_equal_finite_differences():
     )
 
 
+def test_it_trains_under_autocast():
+    """The product is in 16 bit then, and its gradient too; z and its gradient stay in 32."""
+    layer = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
+    x = torch.randn(4, 6)
+    peftlab.apply(layer, SubspaceConfig(dimension=7, targets="all-linear"))
+    randomise_adapter(layer)
+    [z] = {p for p in layer.parameters() if p.requires_grad}
+
+    def gradient():
+        (found,) = torch.autograd.grad(layer(x).float().pow(2).sum(), z)
+        return found
+
+    exact = gradient()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = gradient()
+        loss = layer(x).float().pow(2).sum()
+    (outside,) = torch.autograd.grad(loss, z)  # as training does it
+    for rounded in (inside, outside):
+        assert rounded.dtype == torch.float32
+        assert relative_error(rounded, exact) < 0.05
+
+
 def test_a_frozen_z_needs_no_gradient():
     model = peftlab.apply(sequential(4, 5), SubspaceConfig(3))
     x = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)

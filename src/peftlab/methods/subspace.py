@@ -208,11 +208,14 @@ class _ProjectedProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, z = ctx.saved_tensors
         grad_x = grad_z = None
-        if ctx.needs_input_grad[0]:
-            grad_x = grad @ ctx.layer._delta(z)
-        if ctx.needs_input_grad[1]:
-            rows, columns = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
-            grad_z = ctx.layer._project(rows.T @ columns)
+        # Under autocast the product, and so its gradient, has 16 bits; z's is summed in 32.
+        grad = grad.to(z.dtype)
+        with torch.autocast(grad.device.type, enabled=False):
+            if ctx.needs_input_grad[0]:
+                grad_x = grad @ ctx.layer._delta(z)
+            if ctx.needs_input_grad[1]:
+                rows, columns = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
+                grad_z = ctx.layer._project(rows.T @ columns)
         return grad_x, grad_z, None
 
 
