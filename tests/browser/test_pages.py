@@ -57,11 +57,13 @@ def test_formulas_are_set_and_figures_have_words(visit, path):
     assert page.locator("mjx-container").count() > 0
     figures = page.locator(".pl-figure")
     assert figures.count() >= 2
-    for index in range(figures.count()):
-        drawing = figures.nth(index).locator("[role=img]")
-        assert len(drawing.get_attribute("aria-label")) > 40
-        # A result that waits for a prediction is not drawn yet.
-        assert not drawing.is_visible() or drawing.bounding_box()["width"] > 200
+    for figure in figures.all():
+        drawings = figure.locator("[role=img]").all()  # several, where a slider chooses one
+        assert drawings
+        for drawing in drawings:
+            assert len(drawing.get_attribute("aria-label")) > 40
+            # A result that waits for a prediction is not drawn yet.
+            assert not drawing.is_visible() or drawing.bounding_box()["width"] > 200
     assert page.locator("article img:not([alt])").count() == 0
     assert not visit.faults, visit.faults
 
