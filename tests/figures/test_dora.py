@@ -1,14 +1,14 @@
 """Figures of lesson 05 say what they show, and what they say is computed."""
 
-import inspect
 import re
 
 import pytest
 import torch
+from figure_contract import has_words_and_takes_the_page_colour, public_functions
 
 from peftlab import PeftlabError
 from peftlab.experiments.decomposition import Change
-from peftlab.figures import dora, style
+from peftlab.figures import dora
 
 
 def line(slope: float) -> list[Change]:
@@ -33,12 +33,7 @@ DRAWN = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_has_words_with_a_number_and_takes_the_colour_of_the_page(name):
-    figure = DRAWN[name]()
-    for words in (figure.alt, figure.caption):
-        assert len(words) > 40
-        assert re.search(r"\d", words)
-    assert "currentColor" in figure.svg and style.INK not in figure.svg
-    assert "#ffffff" not in figure.svg
+    has_words_and_takes_the_page_colour(DRAWN[name]())
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -47,12 +42,7 @@ def test_the_same_data_gives_the_same_bytes(name):
 
 
 def test_every_figure_function_is_drawn_here():
-    functions = {
-        name
-        for name, value in inspect.getmembers(dora, inspect.isfunction)
-        if value.__module__ == dora.__name__ and not name.startswith("_")
-    }
-    assert functions == set(DRAWN)
+    assert public_functions(dora) == set(DRAWN)
 
 
 def test_findings_are_computed():
