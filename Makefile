@@ -14,7 +14,7 @@ PORT ?= 8000
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book serve test test-full lint unit notebooks chapters browser labs bench format clean
+.PHONY: help setup book serve test test-full lint unit notebooks chapters browser gpu labs bench format clean
 .NOTPARALLEL:
 
 help: ## list what there is
@@ -71,6 +71,11 @@ browser: setup ## look at every page of the built book in headless Chromium
 	$(STAGE) "Browser: every page, both themes" \
 	  "make serve shows the same pages; the failed assertion names the page." \
 	  env $(PYTEST) tests/browser
+
+gpu: setup ## run every lab and solution on a CUDA GPU, in 4 bit and not, into results/
+	$(STAGE) "GPU: labs and solutions, with 4-bit bases and without" \
+	  "Run one again with $(VENV)/python tools/gpu_notebooks.py labs/NAME.ipynb --out report.json." \
+	  $(RUN) tools.gpu_notebooks
 
 labs: setup ## open the lab notebooks in JupyterLab
 	@$(VENV)/jupyter lab --ServerApp.root_dir=labs
