@@ -148,6 +148,60 @@ def test_the_exercises_of_a_lesson_are_listed_with_their_points(build):
     assert html.count("marked by a person") == len(lesson.written)
 
 
+def rows(html):
+    """The text of each cell of each table row, the tags of the cells left out."""
+    found = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in found]
+    return [[re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in row] for row in cells]
+
+
+def test_the_coverage_table_lists_every_exercise_and_adds_up(build):
+    from peftlab.exercises import LESSONS
+
+    html, warnings = build("```{coverage}\n```")
+    assert warnings == ""
+    by_exercise = {row[0].split()[-1]: row for row in rows(html)}
+    for lesson in LESSONS.values():
+        for part in lesson.parts:
+            row = by_exercise[part.id]
+            assert row[2:5] == [str(part.points), str(part.minutes), str(len(part.hints))]
+            if part.kind == "written":
+                assert row[5] == "a person"
+                assert row[6].startswith(f"rubric of {len(part.rubric)} criteria")
+            else:
+                assert row[5] == str(len(part.make_cases(0)))
+                assert row[6].split() == [
+                    *f"{len(part.mutants)} named mistakes".split(),
+                    *(mutant.id for mutant in part.mutants),
+                ]
+    parts = [part for lesson in LESSONS.values() for part in lesson.parts]
+    [total] = [row for row in rows(html) if row[0] == "All lessons"]
+    assert total[1] == str(len(parts)) and total[3] == str(sum(part.points for part in parts))
+    mutants = sum(len(part.mutants) for part in parts if part.kind == "code")
+    assert total[-1] == str(mutants)
+
+
+def test_a_lesson_that_is_registered_is_in_the_coverage_table(build, monkeypatch):
+    from dataclasses import replace
+
+    from peftlab.exercises import LESSONS
+
+    new = replace(LESSONS["03_lora"], name="99_new", title="99 Something new")
+    monkeypatch.setitem(LESSONS, "99_new", new)
+    html, warnings = build("```{coverage}\n```")
+    assert warnings == ""
+    assert html.count("99 · Something new") == 3  # among the totals, as a caption and its label
+
+
+def test_the_tests_that_the_coverage_page_names_exist():
+    page = (BOOK / "coverage.md").read_text(encoding="utf-8")
+    files = {name: (BOOK.parent / name) for name in re.findall(r"`(tests/[\w/]+\.py)`", page)}
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in files.values())
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) >= 8
+    assert all(f"def {name}(" in sources for name in named)
+
+
 def test_an_exercise_links_to_its_section_where_the_page_has_it(build):
     from peftlab.exercises import EXERCISES
 

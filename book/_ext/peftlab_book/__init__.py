@@ -5,6 +5,7 @@
 | ``{predict}`` | a question that must be answered before its answer shows |
 | ``{quiz}`` | questions with feedback for each choice |
 | ``{exercise-list}`` | the banners of a lesson's exercises |
+| ``{coverage}`` | every exercise of every lesson, and what guards it |
 | ``{lab}`` | how to open a lesson's lab |
 | ``{calculator}`` | the memory calculator |
 | ``{objectives}``, ``{misconception}``, ``{summary}`` | boxes with a fixed look and title |
@@ -19,7 +20,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from peftlab_book import alt_text, boxes, calculator, exercises, html, questions
+from peftlab_book import alt_text, boxes, calculator, coverage, exercises, html, questions
 
 STATIC = Path(__file__).parent / "static"
 
@@ -34,6 +35,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     questions.setup(app)
     boxes.setup(app)
     exercises.setup(app)
+    coverage.setup(app)
     calculator.setup(app)
     alt_text.setup(app)
     app.connect("builder-inited", _add_static_path)

@@ -1,0 +1,146 @@
+"""``{coverage}``: every exercise of every lesson and what guards it, from `peftlab.exercises`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+from peftlab_book.exercises import sentence
+from peftlab_book.html import BookDirective, element, tag, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from peftlab.exercises.core import Exercise, Written
+    from peftlab.exercises.registry import Lesson
+
+COLUMNS = ("Exercise", "Difficulty", "Points", "Minutes", "Hints", "Inputs", "What guards it")
+TOTALS = ("Lesson", "Exercises", "In words", "Points", "Minutes", "Hints", "Inputs", "Mistakes")
+
+
+def row(kind: str, *cells: nodes.Node | str | int) -> element:
+    """A table row of ``td`` or ``th`` cells, the first of which heads the row."""
+    head, *rest = [text(str(cell)) if isinstance(cell, str | int) else cell for cell in cells]
+    scope = "col" if kind == "th" else "row"
+    others = [tag(kind, cell, scope="col") if kind == "th" else tag(kind, cell) for cell in rest]
+    return tag("tr", tag("th", head, scope=scope), *others)
+
+
+def table(
+    caption: nodes.Node, columns: tuple[str, ...], body: list[element], foot: element
+) -> element:
+    """A table that scrolls within its own box, which the keyboard reaches too."""
+    whole = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", row("th", *columns)),
+        tag("tbody", *body),
+        tag("tfoot", foot),
+        classes="table pl-coverage",
+    )
+    name = f"Table: {caption.astext()}"
+    return tag("div", whole, classes="pl-wide", role="region", tabindex="0", aria_label=name)
+
+
+def folded(summary: str, lines: list[nodes.Node]) -> element:
+    """A line that opens to a list."""
+    items = tag("ul", *(tag("li", line) for line in lines))
+    return tag("details", tag("summary", text(summary)), items)
+
+
+def guards(part: Exercise | Written) -> element:
+    """The known mistakes of an exercise by name, or the rubric of a written one."""
+    if part.kind == "written":
+        lines = [text(f"{line.points}: {line.text}") for line in part.rubric]
+        return folded(f"rubric of {len(lines)} criteria", lines)
+    names = [nodes.literal("", mutant.id) for mutant in part.mutants]
+    return folded(f"{len(names)} named mistakes", names)
+
+
+def inputs(part: Exercise | Written) -> int:
+    """How many cases an answer is judged on; a written one has none."""
+    return 0 if part.kind == "written" else len(part.make_cases(0))
+
+
+def mistakes(part: Exercise | Written) -> int:
+    """How many typical wrong answers get a diagnosis of their own."""
+    return 0 if part.kind == "written" else len(part.mutants)
+
+
+def difficulty(part: Exercise | Written) -> element:
+    """One to five dots."""
+    dots = "●" * part.difficulty + "○" * (5 - part.difficulty)
+    label = f"difficulty {part.difficulty} of 5"
+    return tag("span", text(dots), classes="pl-difficulty", role="img", aria_label=label)
+
+
+class Coverage(BookDirective):
+    """A table of totals by lesson, and a table for each lesson."""
+
+    has_content = False
+
+    def render(self) -> list[nodes.Node]:
+        import peftlab.exercises
+
+        for source in Path(peftlab.exercises.__file__).parent.rglob("*.py"):
+            self.env.note_dependency(str(source))
+        lessons = list(peftlab.exercises.LESSONS.values())
+        everything = [part for lesson in lessons for part in lesson.parts]
+        rows = [row("td", self.chapter(lesson), *self.sums(lesson.parts)) for lesson in lessons]
+        total = row("td", "All lessons", *self.sums(everything))
+        overall = table(text("What the labs ask, by lesson"), TOTALS, rows, total)
+        return [overall, *map(self.lesson, lessons)]
+
+    def chapter(self, lesson: Lesson) -> nodes.Node:
+        """The lesson's number and title, linked to its chapter where the book has one."""
+        name = nodes.inline("", "", text(lesson.title.replace(" ", " · ", 1)))
+        if lesson.name not in self.env.found_docs:
+            return name
+        link = addnodes.pending_xref(
+            "",
+            name,
+            refdomain="std",
+            reftype="doc",
+            reftarget=f"/{lesson.name}",
+            refdoc=self.env.docname,
+            refexplicit=True,
+            refwarn=True,
+        )
+        self.set_source_info(link)
+        return link
+
+    @staticmethod
+    def sums(parts: Sequence[Exercise | Written]) -> list[int]:
+        """The numbers of a row of `TOTALS`."""
+        return [
+            len(parts),
+            sum(part.kind == "written" for part in parts),
+            sum(part.points for part in parts),
+            sum(part.minutes for part in parts),
+            sum(len(part.hints) for part in parts),
+            sum(map(inputs, parts)),
+            sum(map(mistakes, parts)),
+        ]
+
+    def lesson(self, lesson: Lesson) -> element:
+        """Its exercises in the order of its lab."""
+        rows = []
+        for part in lesson.parts:
+            title, messages = self.state.inline_text(sentence(part.title), self.lineno)
+            name = tag("span", *title, *messages, tag("div", nodes.literal("", part.id)))
+            judged = str(inputs(part)) if part.kind == "code" else "a person"
+            facts = (part.points, part.minutes, len(part.hints), judged, guards(part))
+            rows.append(row("td", name, difficulty(part), *facts))
+        written, points, minutes, hints, cases, named = self.sums(lesson.parts)[1:]
+        guarded = f"{named} named mistakes, {written} with a rubric"
+        total = row("td", "Total", "", points, minutes, hints, cases, guarded)
+        return table(self.chapter(lesson), COLUMNS, rows, total)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("coverage", Coverage)
