@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer, named_layers, select
@@ -129,10 +129,14 @@ class FusionLayer(AdapterLayer):
             output = self.base(*args, **kwargs)
         h = hidden(output)  # (..., d)
         a = torch.stack([layer.branch(h) for layer in adapters], dim=-2)  # (..., N, d)
-        query = F.linear(h.to(a.dtype), self.Q)
-        scores = torch.einsum("...d,...nd->...n", query, F.linear(a, self.K))  # (..., N)
-        mixed = torch.einsum("...n,...nd->...d", scores.softmax(dim=-1), F.linear(a, self.V))
+        mixed = torch.einsum("...n,...nd->...d", self.weights(h, a), F.linear(a, self.V))
         return with_hidden(output, (h + mixed).to(h.dtype))
+
+    def weights(self, h: Tensor, a: Tensor) -> Tensor:
+        """s, how much each token takes of each adapter: (..., d), (..., N, d) → (..., N)."""
+        query = F.linear(h.to(a.dtype), self.Q)
+        scores = torch.einsum("...d,...nd->...n", query, F.linear(a, self.K))
+        return scores.softmax(dim=-1)
 
 
 @contextlib.contextmanager
