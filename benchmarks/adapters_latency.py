@@ -7,7 +7,7 @@ Every method is put on a model of its own, with random parameters (their values 
 model's dtype, as one would serve it. Merged adapters are merged for good, so that the original
 classes run. All of them take turns with the bare model, and each ratio is taken within its round;
 the bare model takes a second turn under another name, and its ratio shows the noise. BitFit needs
-biases, which a Llama has none of, so it runs on a twin with biases.
+biases, which a Llama has none of, so it runs on a model that was given some.
 
 ``--quick`` shows that it works; its numbers mean nothing.
 """
@@ -24,7 +24,7 @@ from torch import nn
 
 import peftlab
 from peftlab.experiments import models, results
-from peftlab.experiments.biases import with_biases
+from peftlab.experiments.biases import add_biases
 from peftlab.experiments.latency import interleaved, ratio
 
 COMMAND = "python -m benchmarks.adapters_latency --model {model} --out {out}"
@@ -72,11 +72,11 @@ def contestants(name: str, device: str) -> dict[str, nn.Module]:
             peftlab.merge(model, keep_base=False)
         return model.to(dtype)
 
-    found = {BASE: bare(), AGAIN: bare(), BIASED: with_biases(bare())}
+    found = {BASE: bare(), AGAIN: bare(), BIASED: add_biases(bare())}
     found |= {label: adapted(bare(), method) for label, method in METHODS.items()}
     found |= {f"{label}, merged": adapted(bare(), METHODS[label], True) for label in MERGEABLE}
-    found["BitFit"] = adapted(with_biases(bare()), peftlab.BitFitConfig())
-    found["BitFit, merged"] = adapted(with_biases(bare()), peftlab.BitFitConfig(), True)
+    found["BitFit"] = adapted(add_biases(bare()), peftlab.BitFitConfig())
+    found["BitFit, merged"] = adapted(add_biases(bare()), peftlab.BitFitConfig(), True)
     return found
 
 

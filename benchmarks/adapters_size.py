@@ -8,8 +8,8 @@ Each run trains the bundled model on the pirate voice, 200 steps of 8 texts of a
 - ``final``: at the best of these rates, three other seeds, test loss.
 
 The methods are bottleneck adapters (Houlsby's, Pfeiffer's, parallel) of width 1 to 64, LoRA on
-queries and values and on all linear layers, IA³, BitFit (on a twin of the model with biases of
-zero, which computes the same), the last block, the head, and full fine-tuning. The update of full
+queries and values and on all linear layers, IA³, BitFit (on the model with biases of zero added,
+which compute the same), the last block, the head, and full fine-tuning. The update of full
 fine-tuning is measured once more with only its largest entries kept (``pruned``), as diff pruning
 does at its end.
 
@@ -38,7 +38,7 @@ from torch import nn
 import peftlab
 from peftlab import PeftlabError
 from peftlab.experiments import evaluate, models, results, tasks, train
-from peftlab.experiments.biases import with_biases
+from peftlab.experiments.biases import add_biases
 from peftlab.experiments.updates import matrices, replaced, updates
 
 COMMAND = "python -m benchmarks.adapters_size --workers 14"
@@ -120,7 +120,9 @@ def take_device(devices: Any) -> None:
 def measure(run: Run) -> dict[str, Any]:
     """Train once and measure; a run that diverges has no loss."""
     original, data = _loaded(_device)
-    model = with_biases(original) if run.method == "bitfit" else copy.deepcopy(original)
+    model = copy.deepcopy(original)
+    if run.method == "bitfit":
+        add_biases(model)
     torch.manual_seed(run.seed)
     if run.method == "full":
         model.requires_grad_(True)

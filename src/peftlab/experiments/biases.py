@@ -1,34 +1,35 @@
-"""A twin of a Llama that has biases, all zero: the same function, and something for BitFit."""
+"""Biases of zero for a model that has none, as Llama: something for BitFit to train."""
 
 from __future__ import annotations
-
-import copy
 
 import torch
 from torch import nn
 
 from peftlab.errors import PeftlabError
+from peftlab.inject import ALL_LINEAR, linear_features, match_targets
 
 
-def with_biases(model: nn.Module) -> nn.Module:
-    """A copy of the model whose linear layers have biases of zero, except for the head's.
+def add_biases(model: nn.Module) -> nn.Module:
+    """Give every linear layer but the output head a bias of zero, in place.
 
-    It computes exactly what the model does. Norms stay as they are: an RMSNorm has no bias.
+    The model computes exactly what it did, and BitFit has something to train. Norms stay as they
+    are: an RMSNorm has no bias to give.
 
     Args:
-        model: a transformers Llama without adapters.
+        model: a model without adapters; its linear layers may be in 4 bit.
+
+    Returns:
+        The same model, for chaining.
 
     Raises:
-        PeftlabError: the model is of another kind, or has biases already.
+        PeftlabError: each linear layer has a bias already.
     """
-    config = copy.deepcopy(model.config)
-    if getattr(config, "mlp_bias", None) is not False or config.attention_bias is not False:
-        raise PeftlabError(f"{type(model).__name__} is no Llama without biases; use the tiny one.")
-    config.attention_bias = config.mlp_bias = True
-    weight = next(model.parameters())
-    twin = type(model)(config).to(device=weight.device, dtype=weight.dtype)
-    missing = twin.load_state_dict(model.state_dict(), strict=False).missing_keys
-    with torch.no_grad():
-        for name in missing:
-            twin.get_parameter(name).zero_()
-    return twin.train(model.training)
+    layers = [model.get_submodule(path) for path in match_targets(model, ALL_LINEAR)]
+    bare = [layer for layer in layers if layer.bias is None]
+    if not bare:
+        raise PeftlabError(f"every linear layer of {type(model).__name__} has a bias already.")
+    norm = next(p for p in model.parameters() if p.dim() == 1)  # of the model's own precision
+    for layer in bare:
+        size = linear_features(layer)[1]
+        layer.bias = nn.Parameter(torch.zeros(size, dtype=norm.dtype, device=norm.device))
+    return model
