@@ -32,7 +32,14 @@ def weights():
     return {"W": W, "A": A, "B": B, "BA": B @ A, "W + BA": W + B @ A}
 
 
+LOSSES = {
+    "pirate logs": {"no adapter": 5.0, "the pirate": 1.25, "the robot": 4.5},
+    "plain stories": {"no adapter": 1.75, "the pirate": 3.0, "the robot": 2.5},
+}
+
 DRAWN = {
+    "equation": lambda: figures.lora.equation(200, 256, rank=8),
+    "voices": lambda: figures.lora.voices(LOSSES),
     "loss_curves": lambda: figures.lora.loss_curves({"a run": history()}),
     "matrices": lambda: figures.lora.matrices(weights()),
     "entry_distributions": lambda: figures.lora.entry_distributions(
@@ -91,6 +98,11 @@ def test_ids_of_two_figures_on_one_page_do_not_meet():
 def test_findings_are_computed():
     assert "validation loss from 5.25 to 1.75 in 3 steps" in DRAWN["loss_curves"]().caption
     assert "rank 3 instead of 20" in DRAWN["matrices"]().caption
+    equation = DRAWN["equation"]()
+    assert "3,648 numbers train, 7.1 % of the 51,200 of W" in equation.caption
+    assert "Lowest loss on pirate logs: the pirate (1.25); on plain stories: no adapter (1.75)" in (
+        DRAWN["voices"]().caption
+    )
     norms = DRAWN["update_norms"]().caption
     assert "q_proj has changed most (1.50" in norms
     assert "up_proj least (0.50" in norms
@@ -109,6 +121,11 @@ def test_findings_are_computed():
 def test_a_figure_without_words_is_refused(fields, message):
     with pytest.raises(PeftlabError, match=message):
         figures.Figure(**{"svg": "<svg></svg>", "alt": "a", "caption": "c", **fields})
+
+
+def test_a_strip_too_thin_to_see_is_refused():
+    with pytest.raises(PeftlabError, match="rank 8 of a 4096 × 4096 matrix cannot be drawn"):
+        figures.lora.equation(4096, 4096, rank=8)
 
 
 def test_nothing_to_draw_is_named():

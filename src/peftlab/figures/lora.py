@@ -50,6 +50,102 @@ def loss_curves(histories: Mapping[str, History]) -> Figure:
         )
 
 
+def equation(d_out: int, d_in: int, rank: int) -> Figure:
+    """LoRA's equation with every matrix and vector drawn to one scale.
+
+    Args:
+        d_out, d_in: sides of the adapted weight.
+        rank: of the update; at least 2 % of the longer side, or its strip would not be seen.
+    """
+    longer = max(d_out, d_in)
+    if not 1 <= rank <= longer or rank < 0.02 * longer:
+        raise PeftlabError(
+            f"rank {rank} of a {d_out} × {d_in} matrix cannot be drawn to scale: the strip would "
+            "be thinner than a line; draw a smaller matrix or a larger rank."
+        )
+    height, width, strip = d_out / longer, d_in / longer, rank / longer
+    vector = 0.02  # a vector is one number wide, which nobody would see
+    frozen, trained = d_out * d_in, rank * (d_out + d_in)
+    # What stands from left to right: a sign, or (name, sides, caption, colour).
+    parts: list[str | tuple[str, float, float, str, str]] = [
+        ("y", vector, height, f"{d_out}", PALETTE[2]),
+        "=",
+        ("W", width, height, f"{d_out} × {d_in}", PALETTE[0]),
+        ("x", vector, width, f"{d_in}", PALETTE[2]),
+        "+  α/r",
+        ("B", strip, height, f"{d_out} × {rank}", PALETTE[1]),
+        ("A", width, strip, f"{rank} × {d_in}", PALETTE[1]),
+        ("x", vector, width, f"{d_in}", PALETTE[2]),
+    ]
+    with drawing(width=6.4, height=2.5) as (canvas, axes):
+        bare(axes)
+        axes.set_aspect("equal")
+        at = 0.0
+        for part in parts:
+            if isinstance(part, str):
+                room = 0.2 + 0.055 * len(part)
+                axes.text(at + room / 2, 0, part, ha="center", va="center", fontsize=13)
+                at += room
+                continue
+            name, wide, tall, caption, color = part
+            room = max(wide, 0.2)  # for the words below
+            left = at + (room - wide) / 2
+            axes.bar(left, tall, wide, -tall / 2, align="edge", color=color, alpha=0.85)
+            axes.text(at + room / 2, 0.62, name, ha="center", va="center", fontweight="bold")
+            axes.text(at + room / 2, -0.62, caption, ha="center", va="center", fontsize=9)
+            at += room + 0.08
+        axes.set_xlim(-0.05, at)
+        axes.set_ylim(-0.72, 0.72)
+        share = f"{trained:,} numbers train, {100 * trained / frozen:.1f} % of the {frozen:,} of W"
+        return finish(
+            canvas,
+            alt=f"The equation y = W x + α/r B A x drawn to scale: W is {d_out} by {d_in}, B a "
+            f"narrow column of {d_out} by {rank}, A a flat row of {rank} by {d_in}. {share}.",
+            caption=f"Drawn to scale for r = {rank}: {share}. Blue is frozen, orange trains; the "
+            "vectors are drawn wider than they are.",
+        )
+
+
+def voices(losses: Mapping[str, Mapping[str, float]]) -> Figure:
+    """What each adapter of one model makes of each kind of text.
+
+    Args:
+        losses: nats per token, by kind of text and then by what is switched on.
+    """
+    texts, switched = list(losses), list(next(iter(losses.values())))
+    with drawing(height=0.75 * len(texts) + 1.2) as (canvas, axes):
+        for place, (name, color, marker) in enumerate(
+            zip(switched, PALETTE, ("o", "s", "D", "^", "v", "P"), strict=False)
+        ):
+            axes.scatter(
+                [losses[text][name] for text in texts],
+                [row + 0.22 * (place - (len(switched) - 1) / 2) for row in range(len(texts))],
+                color=color,
+                marker=marker,
+                s=48,
+                label=name,
+            )
+        axes.set_yticks(range(len(texts)), texts)
+        axes.set_ylim(len(texts) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("loss (nats per token)")
+        canvas.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        best = {text: min(found, key=found.get) for text, found in losses.items()}
+        finding = "; ".join(
+            f"on {text}: {name} ({losses[text][name]:.2f})" for text, name in best.items()
+        )
+        spoken = "; ".join(
+            f"{text}: " + ", ".join(f"{name} {loss:.2f}" for name, loss in found.items())
+            for text, found in losses.items()
+        )
+        return finish(
+            canvas,
+            alt="Dots of the loss in nats per token for each kind of text and what is switched on. "
+            f"{spoken}.",
+            caption=f"One base, and a switch. Lowest loss {finding}.",
+        )
+
+
 def matrices(weights: Mapping[str, Tensor]) -> Figure:
     """Heat maps of matrices side by side, each with its own signed colour scale.
 
