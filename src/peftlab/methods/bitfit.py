@@ -14,7 +14,7 @@ from peftlab.methods.places import match_modules
 
 ALL = "all"
 SUBSET = "query+intermediate"
-# Where the two biases of "Fewer bias parameters" (§4) are: b_q of the query, and b_m2 of the layer
+# Where the two biases of the paper's smaller variant are: b_q of the query, and b_m2 of the layer
 # that widens the hidden state inside the feed-forward network.
 _SUBSET = (r".*\.(query|q_proj|q)", r".*\.(intermediate\.dense|fc1|c_fc|up_proj)")
 

@@ -38,7 +38,7 @@ class BottleneckConfig:
         size: m, the width of the bottleneck; each adapter has ``2 d m + m + d`` parameters.
         style: ``"houlsby"``: after the attention and after the feed-forward network of each block;
             ``"pfeiffer"``: after the feed-forward network only; ``"parallel"``: beside it, on its
-            input (He et al. §3.3).
+            input (He et al.).
         activation: σ: ``"relu"``, ``"gelu"``, ``"silu"`` or ``"tanh"``.
         scaling: s, the factor of what the adapter adds; He et al. use 4 for parallel adapters.
         targets: which modules, instead of those that the style means: names, ends of names, or
@@ -137,7 +137,7 @@ class BottleneckLayer(AdapterLayer):
 
     h is the module's output; u = h after the module, u = x, its input, in a parallel adapter.
     W_up starts at zero, so the model starts as it was: what makes training stable is this start
-    near the identity (Houlsby §2), and there is no LayerNorm inside.
+    near the identity (Houlsby et al.), and there is no LayerNorm inside.
 
     Shapes:
         input ``(..., d_in)``, output ``(..., d)``, or a tuple that starts with it, as attention

@@ -73,7 +73,7 @@ class FusionConfig:
 
 
 class FusionLayer(AdapterLayer):
-    r"""Attention over what N frozen adapters would add (Pfeiffer et al. §3.2).
+    r"""Attention over what N frozen adapters would add (Pfeiffer et al.).
 
     .. math::
         a_n = \mathrm{adapter}_n(h), \qquad

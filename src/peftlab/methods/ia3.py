@@ -136,7 +136,7 @@ class IA3Linear(AdapterLayer):
         y = l \odot (W x + b) \quad\text{(keys, values)}, \qquad
         y = W (l \odot x) + b \quad\text{(feed-forward block)}
 
-    l starts at one, so that the layer first computes exactly what its base does (IA³ §3.3).
+    l starts at one, so that the layer first computes exactly what its base does (Liu et al.).
 
     Shapes:
         input ``(..., d_in)``, output ``(..., d_out)``.

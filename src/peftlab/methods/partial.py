@@ -1,7 +1,7 @@
 """Partial fine-tuning: train some of the model's own parameters, such as its last block.
 
-The baseline that every parameter-efficient method is measured against (Houlsby et al. 2019, §3.4:
-"fine-tuning only the top layers").
+A baseline for every parameter-efficient method: Houlsby et al. 2019 (arXiv 1902.00751) compare
+adapters with fine-tuning only the top layers.
 """
 
 from __future__ import annotations
