@@ -63,7 +63,7 @@ RATES: dict[str, tuple[float, ...]] = {
     "lora-qv": (3e-3, 1e-2, 3e-2),
     "lora-all": (2e-3, 6e-3, 2e-2),
     "ia3": (1e-2, 3e-2, 1e-1, 2e-1),
-    "bitfit": (1e-3, 3e-3, 1e-2, 3e-2),
+    "bitfit": (3e-4, 1e-3, 3e-3, 6e-3),
     "last-block": (3e-4, 1e-3, 3e-3, 1e-2),
     "head": (3e-4, 1e-3, 3e-3, 1e-2),
     "full": (1e-4, 3e-4, 1e-3, 3e-3),
