@@ -33,7 +33,7 @@ def build(tmp_path):
         (source / "conf.py").write_text(CONF.format(ext=str(BOOK / "_ext")))
         (source / "index.md").write_text(f"# Title\n\n{text}\n")
         for name, content in files.items():
-            (source / name.replace("_", ".", 1)).write_bytes(content)
+            (source / ".".join(name.rsplit("_", 1))).write_bytes(content)
         warnings = io.StringIO()
         with docutils_namespace():
             app = Sphinx(
@@ -191,6 +191,14 @@ def test_a_lesson_that_is_registered_is_in_the_coverage_table(build, monkeypatch
     html, warnings = build("```{coverage}\n```")
     assert warnings == ""
     assert html.count("99 · Something new") == 3  # among the totals, as a caption and its label
+
+
+def test_the_coverage_table_links_to_the_chapters_there_are(build):
+    chapter = b"---\norphan: true\n---\n# LoRA\n"
+    html, warnings = build("```{coverage}\n```", **{"03_lora_md": chapter})
+    assert warnings == ""
+    assert html.count('href="03_lora.html"') == 2
+    assert "05_dora.html" not in html
 
 
 def test_the_tests_that_the_coverage_page_names_exist():

@@ -111,7 +111,7 @@ class Coverage(BookDirective):
             refwarn=True,
         )
         self.set_source_info(link)
-        return link
+        return nodes.inline("", "", link)  # Sphinx writes links within text only
 
     @staticmethod
     def sums(parts: Sequence[Exercise | Written]) -> list[int]:
