@@ -33,6 +33,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _names(text: str) -> list[str]:
+    """A list such as voice,slots."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    """A list such as 0,1,2."""
+    if not all(part.isdecimal() for part in _names(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds such as 0,1,2")
+    return [int(part) for part in _names(text)]
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     """Say what is installed and what of the course runs here; 1 if a lesson does not."""
     from peftlab import doctor
@@ -285,6 +297,28 @@ def parity(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def compare(arguments: argparse.Namespace) -> int:
+    """Compare methods; 1 if something that is reported failed."""
+    from peftlab.compare import run
+    from peftlab.compare.plan import plan
+    from peftlab.compare.text import failures, report
+
+    wanted = plan(
+        arguments.suite, arguments.model, arguments.task, arguments.methods, arguments.seeds
+    )
+    found = run.compare(
+        wanted,
+        Path(arguments.journal or f"_build/compare_{arguments.suite}"),
+        workers=arguments.workers,
+        engine=arguments.engine,
+        say=lambda text: print(f"peftlab: {text}", file=sys.stderr),
+    )
+    print(report(found))
+    if arguments.json:
+        run.record(found, wanted, arguments.json)
+    return 1 if failures(found) else 0
+
+
 # The options of `peftlab estimate` that are fields of `peftlab.memory.Settings`, which checks them.
 _SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "--method": (
@@ -422,6 +456,27 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     command.add_argument("--out", metavar="FILE", help="record the rows as a result")
     command.set_defaults(run=parity)
+
+    command = commands.add_parser("compare", help="compare methods, with tuned rates and intervals")
+    command.add_argument(
+        "--suite",
+        choices=("quick", "full"),
+        default="quick",
+        help="quick (default; minutes on two cores) or full (searches rates; for GPUs)",
+    )
+    command.add_argument("--model", help="only this one: tiny, smollm2, a hub id or a folder")
+    command.add_argument("--task", type=_names, default=(), help="only these: voice,slots")
+    command.add_argument("--methods", type=_names, default=(), help="only these: full,lora-8,…")
+    command.add_argument("--seeds", type=_seeds, default=(), help="these instead: 0,1,2")
+    command.add_argument("--workers", type=_count, help="runs side by side (default: all cores)")
+    command.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: a whole cluster"
+    )
+    command.add_argument(
+        "--journal", metavar="DIR", help="finished runs (default _build/compare_quick or _full)"
+    )
+    command.add_argument("--json", metavar="FILE", help="record everything as a result")
+    command.set_defaults(run=compare)
 
     model_help = "tiny (default), smollm2, a hub id or a folder"
     command = commands.add_parser("train", help="fine-tune a base model with LoRA")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.experiments.tasks import Encoded, Example, Task, collate
+from peftlab.experiments.tasks import Encoded, Example, Task, collate, prompt_ids
 from peftlab.inject import disabled
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def generate(
             torch.manual_seed(seed)
             for start in range(0, len(prompts), batch_size):
                 batch = [
-                    tokenizer(text)["input_ids"] for text in prompts[start : start + batch_size]
+                    prompt_ids(text, tokenizer) for text in prompts[start : start + batch_size]
                 ]
                 width = max(map(len, batch))
                 pad_id = tokenizer.convert_tokens_to_ids(pad_token)

@@ -204,7 +204,7 @@ def _source(name: str, *, fetch: bool = True) -> Path | str:
     if name == "tiny":
         return Path(str(files("peftlab") / "data" / "tiny"))
     if name == "smollm2":
-        converted = _cache() / "smollm2-135m-instruct"
+        converted = cache_folder() / "smollm2-135m-instruct"
         if _hub_cache(smollm2.HUB_ID):
             return smollm2.HUB_ID
         if (converted / "config.json").is_file():
@@ -228,7 +228,8 @@ def _source(name: str, *, fetch: bool = True) -> Path | str:
     )
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where peftlab keeps what it downloads: `PEFTLAB_CACHE`, else `~/.cache/peftlab`."""
     return Path(os.environ.get("PEFTLAB_CACHE") or "~/.cache/peftlab").expanduser()
 
 
