@@ -64,8 +64,7 @@ def residuals(model: nn.Module, fitting: list, test: list) -> tuple[list[dict], 
                 if scale == 1:
                     maps["affine"][path] = fit
                     maps["linear"][path] = affine.fit(u, target, intercept=False)
-                    constant = affine.AffineMap(0 * fit.M, target.double().mean(0).cpu())
-                    maps["constant"][path] = constant
+                    maps["constant"][path] = affine.constant(u, target)
                     for name in maps:
                         row[name] = affine.residual(maps[name][path], v, held_out)
                     row["size"] = (held_out.norm() / v.norm()).item()

@@ -83,3 +83,11 @@ def test_other_methods_have_no_branch():
     _, layers = adapted(peftlab.IA3Config())
     with pytest.raises(peftlab.PeftlabError, match="no bottleneck adapter"):
         affine.added(next(iter(layers.values())), torch.zeros(2, 32))
+
+
+def test_the_best_constant_is_the_mean_and_leaves_the_spread():
+    u, target = torch.randn(20, 4), torch.randn(20, 3) + 2
+    found = affine.constant(u, target)
+    assert torch.allclose(found(u), target.mean(dim=0).expand(20, 3), atol=1e-6)
+    spread = ((target - target.mean(dim=0)).norm() / target.norm()).item()
+    assert affine.residual(found, u, target) == pytest.approx(spread, rel=1e-5)

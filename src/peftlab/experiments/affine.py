@@ -110,8 +110,17 @@ def fit(u: Tensor, target: Tensor, *, intercept: bool = True) -> AffineMap:
     return AffineMap(solution[: u.shape[1]].T, c)
 
 
+def constant(u: Tensor, target: Tensor) -> AffineMap:
+    """The mean of a target (N, d_out), whatever the input u (N, d_in): the best map with M = 0."""
+    return AffineMap(u.new_zeros(target.shape[1], u.shape[1]), target.double().mean(dim=0))
+
+
 def residual(found: AffineMap, u: Tensor, target: Tensor) -> float:
-    """‖target - found(u)‖ / ‖target‖ over all inputs: 0 if the map is exact."""
+    """‖target - found(u)‖ / ‖target‖ over all inputs: 0 if the map is exact.
+
+    Much of what an adapter adds may be the same for all inputs. Divide by the residual of
+    ``constant`` to see what is left of the part that varies.
+    """
     u, target = u.double().cpu(), target.double().cpu()
     return ((target - found(u)).norm() / target.norm()).item()
 
