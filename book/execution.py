@@ -30,13 +30,16 @@ CACHES = BUILD / ".jupyter_cache"
 
 # What the outputs of a chapter depend on, besides its own code.
 INPUTS = ("src", "results", "requirements.txt")
+# Pages outside the lessons that compute what they say, in reading order.
+APPENDICES = ("myths", "interview")
 # Left behind by Python and setuptools; they change without the source changing.
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 
 
 def chapters() -> list[Path]:
-    """The chapters in reading order: every ``book/NN_name.md``."""
-    return sorted(BOOK.glob("[0-9][0-9]_*.md"))
+    """The chapters in reading order: every ``book/NN_name.md``, then the `APPENDICES`."""
+    lessons = sorted(BOOK.glob("[0-9][0-9]_*.md"))
+    return lessons + [BOOK / f"{name}.md" for name in APPENDICES]
 
 
 @cache
@@ -139,13 +142,16 @@ def is_cached(chapter: Path) -> bool:
     return True
 
 
-def store(chapter: Path, executed: NotebookNode, outputs: Sequence[list[NotebookNode]]) -> None:
+def store(
+    chapter: Path, executed: NotebookNode, outputs: Sequence[list[NotebookNode]], seconds: float
+) -> None:
     """Put the outputs of an executed chapter where the build looks for them.
 
     Args:
         chapter: The MyST notebook.
         executed: The notebook that it was converted to and that ran.
         outputs: For each code cell of `executed`, in order, the outputs of that cell.
+        seconds: How long the cells ran, for the page on the execution status.
 
     Raises:
         ValueError: The chapter has other code than the notebook, because it changed while that
@@ -166,7 +172,9 @@ def store(chapter: Path, executed: NotebookNode, outputs: Sequence[list[Notebook
                 output.execution_count = count
     # What the kernel says of itself; without it the build has no lexer to colour the code with.
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-    open_cache().cache_notebook_bundle(CacheBundleIn(notebook, str(chapter)), overwrite=True)
+    # The key under which myst-nb, too, notes how long a page took.
+    bundle = CacheBundleIn(notebook, str(chapter), data={"execution_seconds": seconds})
+    open_cache().cache_notebook_bundle(bundle, overwrite=True)
 
 
 if __name__ == "__main__":

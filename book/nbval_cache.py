@@ -19,6 +19,8 @@ from book import execution
 
 # What each chapter's cells put out: notebook's path → number of the code cell → outputs.
 _collected: dict[Path, dict[int, list[NotebookNode]]] = {}
+# How long each chapter has run, in seconds.
+_seconds: dict[Path, float] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,10 +45,12 @@ def pytest_runtest_makereport(
         and report.passed
     ):
         cells = _collected.setdefault(item.path, {})
+        _seconds[item.path] = _seconds.get(item.path, 0.0) + call.duration
         cells[item.cell_num] = [from_dict(output) for output in item.test_outputs]
         notebook = item.parent.nb
         if len(cells) == len(execution.code_cells(notebook)):
             chapter = execution.BOOK / f"{item.path.stem}.md"
-            execution.store(chapter, notebook, [cells[number] for number in sorted(cells)])
+            outputs = [cells[number] for number in sorted(cells)]
+            execution.store(chapter, notebook, outputs, _seconds.pop(item.path))
             del _collected[item.path]
     return report

@@ -61,8 +61,10 @@ def test_the_build_finds_what_the_tests_ran(tmp_path, monkeypatch):
     chapter.write_text(CHAPTER, encoding="utf-8")
     assert not execution.is_cached(chapter)
     ran = execution.read(chapter)
-    execution.store(chapter, ran, [[nbformat.v4.new_output("stream", text="1\n")]])
+    execution.store(chapter, ran, [[nbformat.v4.new_output("stream", text="1\n")]], 2.5)
     assert execution.is_cached(chapter)
+    record = execution.open_cache().match_cache_notebook(execution.read(chapter))
+    assert record.data == {"execution_seconds": 2.5}
     _, cached = execution.open_cache().merge_match_into_notebook(execution.read(chapter))
     [cell] = execution.code_cells(cached)
     assert cell.outputs[0].text == "1\n"
@@ -77,7 +79,7 @@ def test_outputs_of_other_code_are_not_stored(tmp_path, monkeypatch):
     ran = execution.read(chapter)
     chapter.write_text(CHAPTER.replace("print(1)", "print(2)"), encoding="utf-8")
     with pytest.raises(ValueError, match="changed while it ran"):
-        execution.store(chapter, ran, [[nbformat.v4.new_output("stream", text="1\n")]])
+        execution.store(chapter, ran, [[nbformat.v4.new_output("stream", text="1\n")]], 2.5)
     assert not execution.is_cached(chapter)
 
 

@@ -8,6 +8,7 @@
 | ``{coverage}`` | every exercise of every lesson, and what guards it |
 | ``{lab}`` | how to open a lesson's lab |
 | ``{calculator}`` | the memory calculator |
+| ``{execution-status}`` | when each page ran, and which records it shows |
 | ``{objectives}``, ``{misconception}``, ``{summary}`` | boxes with a fixed look and title |
 
 Content that cannot be rendered is a warning with file and line, and so fails the build.
@@ -20,7 +21,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from peftlab_book import alt_text, boxes, calculator, coverage, exercises, html, questions
+from peftlab_book import alt_text, boxes, calculator, coverage, exercises, html, questions, status
 
 STATIC = Path(__file__).parent / "static"
 
@@ -37,6 +38,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     exercises.setup(app)
     coverage.setup(app)
     calculator.setup(app)
+    status.setup(app)
     alt_text.setup(app)
     app.connect("builder-inited", _add_static_path)
     app.add_config_value("peftlab_assets", "", "html", str)  # see book/build.py

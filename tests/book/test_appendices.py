@@ -1,0 +1,220 @@
+"""The appendices say what is so: typed numbers are recomputed, and what is listed exists."""
+
+import json
+import math
+import re
+from statistics import NormalDist, fmean
+
+import pytest
+import torch
+
+from book import execution
+from peftlab import nf4
+from peftlab.memory import PRESETS, Settings, estimate
+from peftlab.quant_formats import NF4_LEVELS
+
+APPENDICES = ("myths", "interview", "checklists", "status")
+
+
+def page(name: str) -> str:
+    return (execution.BOOK / f"{name}.md").read_text(encoding="utf-8")
+
+
+def prose(name: str) -> str:
+    """A page without its code cells."""
+    return re.sub(r"^```\{code-cell\}.*?^```$", "", page(name), flags=re.DOTALL | re.MULTILINE)
+
+
+def recorded(name: str) -> dict:
+    file = execution.ROOT / "results" / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))["numbers"]
+
+
+def claims() -> dict[str, str]:
+    """The section of each claim, by its anchor."""
+    parts = re.split(r"^\((myth-[a-z-]+)\)=$", page("myths"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def parameters() -> int:
+    return estimate("llama-7b", Settings()).parameters
+
+
+def lora(preset: str, rank: int, matrices: int) -> int:
+    """LoRA's numbers on square matrices of the width of a model."""
+    shape = PRESETS[preset]
+    return shape["num_hidden_layers"] * matrices * rank * 2 * shape["hidden_size"]
+
+
+def base_bits() -> float:
+    """Bits for each parameter of LLaMA-7B with its linear layers in NF4."""
+    shape = PRESETS["llama-7b"]
+    d, f, blocks = shape["hidden_size"], shape["intermediate_size"], shape["num_hidden_layers"]
+    linear = blocks * (4 * d * d + 3 * d * f)
+    return (linear * nf4.bits_per_parameter() + 16 * (parameters() - linear)) / parameters()
+
+
+def differing_codes() -> int:
+    """NF4 codes of a quarter of 16.8 million normal numbers that rounding the table changes."""
+    numbers = torch.randn(2**22, generator=torch.Generator().manual_seed(0)).view(-1, 64)
+    scaled = numbers / numbers.abs().amax(dim=1, keepdim=True)
+    exact = torch.tensor(NF4_LEVELS)
+    rounded = torch.tensor([round(level, 4) for level in NF4_LEVELS])
+    one, two = (
+        torch.bucketize(scaled, (table[:-1] + table[1:]) / 2, out_int32=True)
+        for table in (exact, rounded)
+    )
+    return int((one != two).sum())
+
+
+def spread() -> tuple[float, float]:
+    """Nats between the best of three methods, and between the rates of one."""
+    losses: dict[str, list[float]] = {}
+    for run in recorded("prompts_grid")["runs"]:
+        chosen = (run["method"], run["size"]) in (("prompt", 50), ("prefix", 50), ("lora", 8))
+        if run["part"] == "tuning" and chosen:
+            losses.setdefault(run["method"], []).append(run["loss"])
+    best = [min(values) for values in losses.values()]
+    return max(best) - min(best), max(max(values) - min(values) for values in losses.values())
+
+
+# What stands in the prose of a claim, and whether a fresh computation says the same.
+TYPED = {
+    ("myth-bytes", "16, 12 and 8 bytes"): lambda: (
+        [round(size * parameters() / 1e9, 1) for size in (16, 12, 8)] == [107.8, 80.9, 53.9]
+    ),
+    ("myth-eight", "each of 6.7 billion"): lambda: f"{parameters() / 1e9:.1f}" == "6.7",
+    ("myth-percent", "[x] from 0.06 to more than 2 %"): lambda: (
+        round(100 * lora("llama-7b", 8, 2) / parameters(), 2) == 0.06
+    ),
+    ("myth-millions", "[x] 17 MB"): lambda: round(2 * lora("llama-7b", 8, 4) / 1e6) == 17,
+    ("myth-thirteen", "[x] 6.6 million"): lambda: lora("llama-13b", 8, 2) == 6_553_600,
+    ("myth-thirteen", "8.39 million is the 7B"): lambda: lora("llama-7b", 16, 2) == 8_388_608,
+    ("myth-prompts", "[x] 64: keys and values"): lambda: 2 * 32 == 64,
+    ("myth-prompts", "has 20,480 parameters"): lambda: 5 * 4096 == 20_480,
+    ("myth-tuning", "[x] Between the rates of one method"): lambda: spread()[1] > spread()[0],
+    ("myth-decimals", "[x] Thousands"): lambda: 1000 < 4 * differing_codes() < 10_000,
+    ("myth-equation", "[x] −∞"): lambda: NormalDist().cdf(-40) == 0,
+    ("myth-nine", "[x] 0.015"): lambda: (
+        round(
+            next(
+                row["loss_increase"]
+                for row in recorded("quant_errors")["tiny"]["rows"]
+                if (row["kind"], row["block"]) == ("nf4", 64)
+            ),
+            3,
+        )
+        == 0.015
+    ),
+    ("myth-half", "[x] About 4.6"): lambda: round(base_bits(), 1) == 4.6,
+    ("myth-zero", "[x] 0x77"): lambda: NF4_LEVELS.index(0.0) * 17 == 0x77,
+    ("myth-faster", "[x] 0.67"): lambda: round((2 * 4096 + 6 * 8) / (3 * 4096), 2) == 0.67,
+    ("myth-alpha", "[x] shrinks to a small part"): lambda: (
+        fmean(
+            run["moved"]
+            for run in recorded("myths_cpu")["scale"]
+            if (run["scaling"], run["rank"]) == ("α/r", 64)
+        )
+        < 0.25
+        * fmean(
+            run["moved"]
+            for run in recorded("myths_cpu")["scale"]
+            if (run["scaling"], run["rank"]) == ("α/r", 1)
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize(("anchor", "words"), TYPED)
+def test_what_is_typed_comes_out_again(anchor, words):
+    assert words in claims()[anchor]
+    assert TYPED[anchor, words]()
+
+
+def test_a_standard_error_is_that_of_its_share_and_number():
+    wanted = f"{100 * math.sqrt(0.47 * 0.53 / 1319):.1f} points"
+    assert wanted == "1.4 points"
+    assert f"1,319 questions at 47 % have a standard error of {wanted}" in page("interview")
+    assert f"1,319 questions at 47 % give {wanted}" in page("checklists")
+
+
+def test_every_claim_is_predicted_computed_and_entered_once():
+    sections = claims()
+    assert len(sections) >= 38
+    for anchor, section in sections.items():
+        assert section.lstrip().startswith("### “"), anchor
+        assert section.count("```{predict}") == 1, anchor
+        assert f'ledger.add(\n    "{anchor}",' in section, anchor
+        assert "assert " in section, anchor
+
+
+def test_a_record_that_a_verdict_names_is_the_one_that_its_page_reads():
+    for anchor, section in claims().items():
+        for names in re.findall(r'"(?:[a-z]+; )?recorded ([a-z_, ]+)"', section):
+            for name in names.split(", "):
+                assert f'recorded("{name}")' in page("myths"), anchor
+                recorded(name)
+
+
+def test_no_measured_number_is_typed_into_an_answer():
+    """A unit of something measured appears in the interview's prose only behind {glue:text}."""
+    answers = re.findall(r"^:::\{dropdown\}.*?\n(.*?)^:::$", prose("interview"), re.DOTALL | re.M)
+    assert len(answers) >= 25
+    # Bytes and times are ours. The three with a source are the papers'.
+    allowed = {"half a GiB"}
+    for answer in answers:
+        words = re.sub(r"\{glue:text\}`[a-z0-9-]+`", "", answer)
+        found = re.findall(r"\b[\d.]+ (?:GB|GiB|MB|ms|nats)\b", words)
+        assert not set(found) - allowed, found
+
+
+def test_every_number_that_an_answer_shows_is_computed_and_every_computed_one_shown():
+    text = page("interview")
+    shown = set(re.findall(r"\{glue:text\}`([a-z0-9-]+)`", text))
+    said = set(re.findall(r'say\("([a-z0-9-]+)"', text))
+    said |= set(re.findall(r'"(late-[a-z]+)"', text))
+    assert shown == said
+
+
+def test_every_item_of_a_checklist_has_its_reason():
+    items = re.findall(r"^\d+\. .*$", page("checklists"), re.MULTILINE)
+    assert len(items) >= 40
+    assert not [item for item in items if "*Why:*" not in item]
+    assert not [item for item in items if not re.match(r"\d+\. \*\*", item)]
+
+
+def test_glossary_entries_are_sorted_and_short():
+    body = page("glossary").split(":::{glossary}\n")[1].rsplit(":::", 1)[0]
+    entries = [block.strip("\n").split("\n") for block in re.split(r"\n\s*\n", body.strip("\n"))]
+    terms = [entry[0] for entry in entries]
+    assert terms == sorted(terms, key=str.lower)
+    assert len(set(terms)) == len(terms)
+    for term, *lines in entries:
+        text = re.sub(r"\{\w+\}`[^`]*`|\$[^$]*\$|et al\.", "", " ".join(lines)).strip()
+        sentences = [part for part in re.split(r"(?<=[.!?])\s+", text) if part]
+        assert 1 <= len(sentences) <= 3, term
+
+
+def test_every_entry_of_the_bibliography_is_cited_and_can_be_found():
+    source = (execution.BOOK / "references.bib").read_text(encoding="utf-8")
+    entries = dict(re.findall(r"^@\w+\{([^,]+),\n(.*?)^\}$", source, re.DOTALL | re.MULTILINE))
+    cited = set()
+    for file in execution.BOOK.rglob("*.md"):
+        for keys in re.findall(r"\{cite\}`([^`]+)`", file.read_text(encoding="utf-8")):
+            cited |= {key.strip() for key in keys.split(",")}
+    assert set(entries) == cited
+    for key, fields in entries.items():
+        year = re.search(r"year = \{(\d{4})\}", fields)
+        assert year, key
+        assert year[1] in key, key
+        number = re.search(r"arXiv:(\d{2})\d{2}\.", fields)
+        # The number of a preprint begins with the year and month of its first version.
+        assert number is None or int(year[1]) - 2000 == int(number[1]), key
+        # An address, or where to find it on paper.
+        names = set(re.findall(r"^\s*(\w+) = ", fields, re.MULTILINE))
+        assert names & {"url", "doi"} or {"journal", "volume", "pages"} <= names, key
+
+
+def test_the_appendices_are_in_the_table_of_contents():
+    contents = (execution.ROOT / "_toc.yml").read_text(encoding="utf-8")
+    assert all(f"- file: {name}\n" in contents for name in APPENDICES)
