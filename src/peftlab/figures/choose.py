@@ -69,16 +69,13 @@ def intervals(
         )
 
 
-def pareto(
-    panels: Mapping[str, Mapping[str, tuple[float, float]]], quality: str, *, log: bool = True
-) -> Figure:
+def pareto(panels: Mapping[str, Mapping[str, tuple[float, float]]], quality: str) -> Figure:
     """Quality against one cost in each panel; the methods that no other beats are joined.
 
     Args:
         panels: label of a cost's axis → method → (cost, quality), of which less and more are
-            better.
+            better. Costs that span more than a factor of 20 get a logarithmic axis.
         quality: label of the other axis.
-        log: whether costs are drawn on a logarithmic axis.
 
     Raises:
         PeftlabError: there is no panel.
@@ -89,7 +86,7 @@ def pareto(
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     with drawing(
-        rows, columns, width=3.9 * columns, height=3.4 * rows, sharey=True, squeeze=False
+        rows, columns, width=3.5 * columns, height=3.1 * rows, sharey=True, squeeze=False
     ) as (canvas, axes):
         for panel in axes.flat[len(panels) :]:
             panel.set_visible(False)
@@ -100,18 +97,21 @@ def pareto(
                 *_columns(points, rest), color=PALETTE[0], s=22, alpha=0.7, label="beaten"
             )
             panel.plot(
-                *_columns(points, front), color=PALETTE[1], marker="s", markersize=6,
+                *_columns(points, front), color=PALETTE[1], marker="s", markersize=5,
                 drawstyle="steps-post", linewidth=1.4, label="on the front",
             )  # fmt: skip
-            for name in front:
+            for number, name in enumerate(front, 1):
                 panel.annotate(
-                    name, points[name], textcoords="offset points", xytext=(5, -10), fontsize=8
-                )
-            if log:
+                    str(number), points[name], textcoords="offset points", xytext=(-3, 6),
+                    fontsize=9,
+                )  # fmt: skip
+            prices = [price for price, _ in points.values()]
+            if max(prices) > 20 * min(prices) > 0:
                 panel.set_xscale("log")
-            panel.margins(x=0.15)
+            panel.margins(0.12)
             panel.set_xlabel(cost)
-            found.append(f"{cost}, {len(front)} of {len(points)}: {', '.join(front)}")
+            numbered = "; ".join(f"{number} {name}" for number, name in enumerate(front, 1))
+            found.append(f"{cost}, {len(front)} of {len(points)}: {numbered}")
             values = "; ".join(f"{name} {x:.3g} → {y:.3f}" for name, (x, y) in points.items())
             spoken.append(f"{cost} → {quality}: {values}")
         for panel in axes[:, 0]:
