@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.myths            # results/myths_cpu.json
     python -m benchmarks.myths --out results/myths_cuda.json  # on a GPU
+    python -m benchmarks.myths --only paging --out results/myths_paging.json  # on one that is idle
 
 Four measurements, each for a claim in the book's "Myths, measured":
 
@@ -209,8 +210,9 @@ def paged_run(optimizer: Callable, room: int | None, count: int) -> dict[str, An
         count: steps.
 
     Returns:
-        Milliseconds of the steps after the first, and the peak of torch's allocator in bytes; or
-        the error.
+        Milliseconds of the steps after the first, the peak of torch's allocator in bytes, and how
+        many bytes of the GPU were free before and after (another program may give some back); or
+        the error, and what was free.
     """
     free()
     model = large().requires_grad_(True)
@@ -221,6 +223,7 @@ def paged_run(optimizer: Callable, room: int | None, count: int) -> dict[str, An
         available = torch.cuda.mem_get_info()[0]
         ballast = torch.empty(max(0, available - room), dtype=torch.uint8, device="cuda")
     torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.mem_get_info()[0]
     taken = []
     try:
         for _ in range(count + 1):
@@ -230,13 +233,19 @@ def paged_run(optimizer: Callable, room: int | None, count: int) -> dict[str, An
             adam.zero_grad(set_to_none=True)
             taken.append(1e3 * (now() - started))
     except torch.cuda.OutOfMemoryError:
-        return {"error": "out of memory"}
+        return {"error": "out of memory", "free_before": before}
     finally:
+        after = torch.cuda.mem_get_info()[0]
         held = ballast.numel() if ballast is not None else 0
         peak = torch.cuda.max_memory_allocated() - held
         del model, adam, ballast
         free()
-    return {"step_ms": taken[1:], "peak_bytes": peak}
+    return {
+        "step_ms": taken[1:],
+        "peak_bytes": peak,
+        "free_before": before,
+        "free_after": after,
+    }
 
 
 def paging(quick: bool) -> dict[str, Any]:
@@ -262,15 +271,16 @@ def paging(quick: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to try it out")
+    parser.add_argument("--only", help="one of step, latency, scale and, on a GPU, paging")
     parser.add_argument("--out", default="results/myths_cpu.json")
     arguments = parser.parse_args()
 
+    measures = [step, latency, scale] + ([paging] if torch.cuda.is_available() else [])
     numbers: dict[str, Any] = {}
-    for measure in (step, latency, scale):
-        numbers[measure.__name__] = measure(arguments.quick)
-        print(f"{measure.__name__} measured", flush=True)
-    if torch.cuda.is_available():
-        numbers["paging"] = paging(arguments.quick)
+    for measure in measures:
+        if arguments.only in (None, measure.__name__):
+            numbers[measure.__name__] = measure(arguments.quick)
+            print(f"{measure.__name__} measured", flush=True)
     file = results.write(
         arguments.out,
         what=f"Milliseconds of training steps ({BATCH} x {LENGTH} tokens on the bundled model, "
