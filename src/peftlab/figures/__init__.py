@@ -5,7 +5,19 @@ Each function computes what it says from the data that it is given, and returns 
 finding. matplotlib is imported when a figure is drawn, not before.
 """
 
-from peftlab.figures import adapters, choose, dora, lora, memory, myths, prompts, quant, rank, start
+from peftlab.figures import (
+    adapters,
+    choose,
+    dora,
+    library,
+    lora,
+    memory,
+    myths,
+    prompts,
+    quant,
+    rank,
+    start,
+)
 from peftlab.figures.style import Figure
 
 __all__ = [
@@ -13,6 +25,7 @@ __all__ = [
     "adapters",
     "choose",
     "dora",
+    "library",
     "lora",
     "memory",
     "myths",

@@ -1,0 +1,58 @@
+"""Figures of lesson 09 say what they show, and what they say is computed."""
+
+import pytest
+from figure_contract import has_words_and_takes_the_page_colour, public_functions
+
+from peftlab import PeftlabError
+from peftlab.figures import library
+
+TASK = {
+    "LoRA": {"peftlab": [1.0, 1.2], "peft": [1.1, 1.2]},
+    "prefix": {"peftlab": [2.0, 2.2], "peft": [3.0, 3.2]},
+}
+DRAWN = {
+    "side_by_side": lambda: library.side_by_side([5.0, 2.0], [5.0, 2.00001], "LoRA"),
+    "gaps": lambda: library.gaps({"LoRA": 0.0, "DoRA": 6e-6}, "a CPU"),
+    "quality": lambda: library.quality({"voice": TASK, "slots": TASK}, ["prefix"]),
+    "merging": lambda: library.merging({"float32": 2e-7, "bfloat16": 4e-3}),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_has_words_with_a_number_and_takes_the_colour_of_the_page(name):
+    has_words_and_takes_the_page_colour(DRAWN[name]())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_same_data_gives_the_same_bytes(name):
+    assert DRAWN[name]() == DRAWN[name]()
+
+
+def test_every_figure_function_is_drawn_here():
+    assert public_functions(library) == set(DRAWN)
+
+
+def test_findings_are_computed():
+    curves = DRAWN["side_by_side"]().caption
+    assert "fall from 5.00 to 2.00 nats" in curves and "by more than 1e-05" in curves
+    gaps = DRAWN["gaps"]().caption
+    assert "more than 6e-06 nats (DoRA)" in gaps and "LoRA is equal to the last bit" in gaps
+    quality = DRAWN["quality"]()
+    assert "at most 0.050 nats apart (LoRA on " in quality.caption
+    assert "prefix: the two start differently" in quality.caption
+    assert "voice, prefix: peftlab 2.100, peft 3.100" in quality.alt
+    assert "2e-07 (float32) to 4e-03 (bfloat16)" in DRAWN["merging"]().caption
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: library.side_by_side([1.0], [1.0, 2.0], "LoRA"), "1 and 2 losses"),
+        (lambda: library.gaps({}, "a CPU"), "no differences to draw"),
+        (lambda: library.quality({}), "no losses to draw"),
+        (lambda: library.merging({"float64": 0.0}), "whose logits differ"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(PeftlabError, match=message):
+        draw()
