@@ -5,8 +5,9 @@
 Adapters of Pfeiffer's kind, with ReLU and with GELU and of several widths, learn the pirate voice.
 For each layer, what the adapter adds is fitted by an affine map of what it reads, on activations of
 training texts; the residual is measured on test texts, and beside it that of the best constant.
-Inputs are also scaled by a factor, and both fitted anew for each. Then the maps replace all adapters, and the loss is measured. LoRA on the
-output projections of attention gets the same treatment: it is a linear map, so nothing is left.
+Inputs are also scaled by a factor, and both fitted anew for each. Then the maps replace all
+adapters, and the loss is measured. LoRA on the output projections of attention gets the same
+treatment: it is a linear map, so nothing is left.
 
 ``--quick`` shows that it works; its numbers mean nothing.
 """
@@ -62,7 +63,7 @@ def residuals(model: nn.Module, fitting: list, test: list) -> tuple[list[dict], 
                 fit = affine.fit(scale * u, target)
                 constant = affine.constant(u, target)
                 row["scales"][str(scale)] = [
-                    affine.residual(found, scale * v, held_out) for found in (fit, constant)
+                    affine.residual(candidate, scale * v, held_out) for candidate in (fit, constant)
                 ]
                 if scale == 1:
                     maps["affine"][path] = fit
