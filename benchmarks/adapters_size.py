@@ -59,14 +59,15 @@ SIZES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("ia3", "bitfit", "last-block", "head", "full"), (0,)),
 }
 RATES: dict[str, tuple[float, ...]] = {
-    **dict.fromkeys(ADAPTERS, (1e-3, 3e-3, 1e-2, 3e-2)),
-    "lora-qv": (3e-3, 1e-2, 3e-2),
-    "lora-all": (2e-3, 6e-3, 2e-2),
-    "ia3": (1e-2, 3e-2, 1e-1, 2e-1),
-    "bitfit": (3e-4, 1e-3, 3e-3, 6e-3),
+    **dict.fromkeys(("houlsby", "pfeiffer"), (1e-3, 3e-3, 1e-2, 3e-2)),
+    "parallel": (3e-4, 1e-3, 3e-3, 1e-2),
+    "lora-qv": (1e-3, 3e-3, 1e-2, 3e-2, 6e-2),
+    "lora-all": (7e-4, 2e-3, 6e-3, 2e-2),
+    "ia3": (3e-2, 1e-1, 2e-1, 4e-1, 8e-1),
+    "bitfit": (1e-3, 3e-3, 6e-3, 1e-2, 2e-2),
     "last-block": (3e-4, 1e-3, 3e-3, 1e-2),
     "head": (3e-4, 1e-3, 3e-3, 1e-2),
-    "full": (1e-4, 3e-4, 1e-3, 3e-3),
+    "full": (3e-5, 1e-4, 3e-4, 1e-3),
 }
 KEPT = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
