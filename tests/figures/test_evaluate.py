@@ -1,0 +1,81 @@
+"""Figures of lesson 11 say what they show, and what they say is computed."""
+
+import pytest
+import torch
+from figure_contract import has_words_and_takes_the_page_colour, public_functions
+
+from peftlab import PeftlabError
+from peftlab.experiments.calibration import Outcomes, calibration
+from peftlab.figures import evaluate
+
+
+def curve(target, story):
+    return [{"target": t, "story": s, "train": t / 2} for t, s in zip(target, story, strict=True)]
+
+
+def runs(method, *targets, story=(1.0, 2.0, 3.0), size=800):
+    return [{"method": method, "size": size, "curve": curve(t, story)} for t in targets]
+
+
+FORGETTING = [
+    *runs("full", (5.0, 2.0, 2.5), (5.0, 1.0, 1.5), story=(1.0, 2.5, 3.0)),
+    *runs("lora-8", (5.0, 3.0, 2.0), story=(1.0, 1.25, 1.5)),
+]
+SIZES = [
+    *runs("lora-8", (5.0, 4.0), story=(1, 1), size=25),
+    *runs("lora-8", (5.0, 1.0), story=(1, 1)),
+]
+SURE = calibration(
+    Outcomes.of(torch.tensor([[0.875, 0.125], [0.75, 0.25]]), torch.tensor([0, 1])), bins=4
+)
+CHARTS = [
+    {"cause": "healthy", "logged": [6.0, 1.0], "validation": [(0, 6.25), (2, 1.25)]},
+    {"cause": "wrong dtype", "logged": [6.0, None], "validation": [(0, 6.25), (1, None)]},
+]
+DRAWN = {
+    "by_examples": lambda: evaluate.by_examples(SIZES),
+    "forgetting": lambda: evaluate.forgetting(FORGETTING),
+    "reliability": lambda: evaluate.reliability({"before": SURE, "after": SURE}),
+    "charts": lambda: evaluate.charts(CHARTS, named=True),
+    "intervals": lambda: evaluate.intervals({"LoRA": (0.75, 0.05, 0.1)}),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_has_words_with_a_number_and_takes_the_colour_of_the_page(name):
+    has_words_and_takes_the_page_colour(DRAWN[name]())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_same_data_gives_the_same_bytes(name):
+    assert DRAWN[name]() == DRAWN[name]()
+
+
+def test_every_figure_function_is_drawn_here():
+    assert public_functions(evaluate) == set(DRAWN)
+
+
+def test_findings_are_computed():
+    assert "2.00 nats with 25 texts and 0.50 with 800" in DRAWN["by_examples"]().caption
+    caption = DRAWN["forgetting"]().caption
+    assert "full fine-tuning 1.50 and 2.50 (forgotten 1.50)" in caption
+    assert "LoRA, r = 8 2.00 and 1.50 (forgotten 0.50)" in caption
+    sure = DRAWN["reliability"]().caption
+    assert "confidence 81%, accuracy 50%, surer than right, ECE 0.44" in sure
+    charts = DRAWN["charts"]()
+    assert "ends at 1.25" in charts.caption
+    assert "wrong dtype: training 6.00 to 6.00, then not finite" in charts.alt
+    assert "A: training" in evaluate.charts(CHARTS, named=False).alt
+    assert "± 10% over test examples, ± 20% over seeds" in DRAWN["intervals"]().caption
+
+
+def test_nothing_to_draw_is_refused():
+    for draw in (
+        lambda: evaluate.by_examples([]),
+        lambda: evaluate.forgetting([]),
+        lambda: evaluate.reliability({}),
+        lambda: evaluate.charts([], named=True),
+        lambda: evaluate.intervals({}),
+    ):
+        with pytest.raises(PeftlabError):
+            draw()
