@@ -134,7 +134,7 @@ def _quality(run: Run, pair: Pair, model: nn.Module, known: Data, device: str) -
         )
         right = torch.tensor([task.labels.index(example.target) for example in task.test])
         outcomes = Outcomes.of(probabilities, right)
-        row |= _accuracies(probabilities.argmax(dim=-1), right, len(task.labels))
+        row |= _accuracies(probabilities.argmax(dim=-1), right)
     else:
         row |= _generated(run, pair, model, known, device)
     over = "label words" if task.labels else "target tokens"
@@ -167,13 +167,13 @@ def _generated(run: Run, pair: Pair, model: nn.Module, known: Data, device: str)
     return row
 
 
-def _accuracies(predicted: Tensor, right: Tensor, classes: int) -> dict[str, float]:
+def _accuracies(predicted: Tensor, right: Tensor) -> dict[str, float]:
     """Accuracy, and the mean of the classes' accuracies, which a majority vote cannot raise."""
     hits = (predicted == right).double()
-    by_class = [hits[right == label].mean().item() for label in range(classes)]
+    by_class = torch.stack([hits[right == label].mean() for label in right.unique()])
     return {
         "score": rounded(hits.mean().item()),
-        "balanced_accuracy": rounded(sum(by_class) / classes),
+        "balanced_accuracy": rounded(by_class.mean().item()),
     }
 
 
