@@ -53,7 +53,7 @@ def test_intervals_name_the_best_and_count_what_overlaps():
 
 def test_the_front_leaves_out_what_is_beaten():
     figure = DRAWN["pareto"]()
-    assert "trainable parameters, 2 of 3: 1 small; 2 large." in figure.caption
+    assert "Trainable parameters, 2 of 3: 1 small; 2 large." in figure.caption
     assert "bad 1e+06 → 0.250" in figure.alt
 
 

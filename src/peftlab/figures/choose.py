@@ -111,7 +111,7 @@ def pareto(panels: Mapping[str, Mapping[str, tuple[float, float]]], quality: str
             panel.margins(0.12)
             panel.set_xlabel(cost)
             numbered = "; ".join(f"{number} {name}" for number, name in enumerate(front, 1))
-            found.append(f"{cost}, {len(front)} of {len(points)}: {numbered}")
+            found.append(f"{cost[:1].upper()}{cost[1:]}, {len(front)} of {len(points)}: {numbered}")
             values = "; ".join(f"{name} {x:.3g} → {y:.3f}" for name, (x, y) in points.items())
             spoken.append(f"{cost} → {quality}: {values}")
         for panel in axes[:, 0]:

@@ -76,7 +76,7 @@ def paired(rng: Generator) -> list[Case]:
         other = [*reversed(other), seeds[common + 1]]
         first = {seed: shared[seed] + shift + between(rng, 0, 0.02) for seed in one}
         second = {seed: shared[seed] + between(rng, 0, 0.02) for seed in other}
-        cases.append({"first": first, "second": second})
+        cases.append({"first": list(first.items()), "second": list(second.items())})
     return cases
 
 
