@@ -218,8 +218,8 @@ def train(arguments: argparse.Namespace) -> int:
     task = tasks.load(arguments.task, voice=arguments.voice)
     model, tokenizer = models.load(arguments.model)
 
-    # A stretch of a voice teaches it; the answer of `slots` comes after a prompt of 95 tokens.
-    length = arguments.max_length or (160 if task.name == "slots" else 64)
+    # A stretch of a voice teaches it; the answers of the other tasks come after their prompts.
+    length = arguments.max_length or (64 if task.name == "voice" else 160)
     encoded = tasks.encode(task.train, tokenizer, length)
     validation = tasks.encode(task.validation, tokenizer, length)
     before = evaluate.loss(model, validation)
@@ -480,7 +480,9 @@ def parser() -> argparse.ArgumentParser:
 
     model_help = "tiny (default), smollm2, a hub id or a folder"
     command = commands.add_parser("train", help="fine-tune a base model with LoRA")
-    command.add_argument("--task", default="voice", help="voice (default), facts or slots")
+    command.add_argument(
+        "--task", default="voice", help="voice (default), facts, slots or sentiment"
+    )
     command.add_argument("--voice", help="for --task voice: pirate (default) or robot")
     command.add_argument("--model", help=model_help)
     command.add_argument("--rank", type=int, default=8, help="rank of the update (default 8)")
@@ -491,7 +493,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=int, default=200, help="optimizer steps (default 200)")
     command.add_argument("--batch-size", type=int, default=8, help="examples a step (default 8)")
     command.add_argument(
-        "--max-length", type=_count, help="tokens of an example (default 64; slots: 160)"
+        "--max-length", type=_count, help="tokens of an example (default 64 for voice, else 160)"
     )
     command.add_argument("--learning-rate", type=float, default=2e-3, help="peak (default 0.002)")
     command.add_argument("--seed", type=int, default=0, help="order of the examples (default 0)")
