@@ -66,7 +66,7 @@ def sizes(runs: Sequence[Mapping[str, Any]]) -> Figure:
                 [(count, mean, spread)] = found.values()
                 axes.errorbar(count, mean, yerr=spread, color=INK, marker="x", capsize=3)
                 axes.annotate(
-                    NAMES[method], (count, mean), textcoords="offset points", xytext=(7, 4),
+                    NAMES[method], (count, mean), textcoords="offset points", xytext=(3, -13),
                     fontsize=9,
                 )  # fmt: skip
             spoken.append(
@@ -186,8 +186,7 @@ def stand_ins(losses: Mapping[str, Sequence[float]]) -> Figure:
     with drawing(height=3.0) as (canvas, axes):
         for index, (name, (mean, spread)) in enumerate(points.items()):
             axes.barh(
-                name, mean, xerr=spread, color=PALETTE[index % len(PALETTE)], height=0.6,
-                ecolor=INK, capsize=3,
+                name, mean, xerr=spread, color=PALETTE[0], height=0.6, ecolor=INK, capsize=3,
             )  # fmt: skip
             axes.annotate(
                 f"{mean:.2f}", (mean + spread, index), textcoords="offset points", xytext=(5, 0),
