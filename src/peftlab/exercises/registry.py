@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
-from peftlab.exercises import choose, dora, lora, memory, prompts, quant, rank
+from peftlab.exercises import choose, dora, library, lora, memory, prompts, quant, rank
 from peftlab.exercises.core import Exercise, Written
 
 
@@ -43,6 +43,7 @@ LESSONS = {
         Lesson("05_dora", dora.TITLE, dora.PARTS),
         Lesson("06_quantization", quant.TITLE, quant.PARTS),
         Lesson("08_prompts", prompts.TITLE, prompts.PARTS),
+        Lesson("09_library", library.TITLE, library.PARTS),
         Lesson("10_choose", choose.TITLE, choose.PARTS),
     )
 }

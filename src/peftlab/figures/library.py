@@ -42,9 +42,12 @@ def side_by_side(ours: Sequence[float], theirs: Sequence[float], method: str) ->
         right.set_ylabel("difference, nats")
         for axes in (left, right):
             axes.set_xlabel("step")
+        same = "every step is equal to the last bit"
+        if max(gaps):
+            same = f"no step differs by more than {max(gaps):.0e}"
         found = (
             f"{method} from the same values on the same batches: both fall from {ours[0]:.2f} to "
-            f"{ours[-1]:.2f} nats, and no step differs by more than {max(gaps):.0e}"
+            f"{ours[-1]:.2f} nats, and {same}"
         )
         return finish(
             canvas,

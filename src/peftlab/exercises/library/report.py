@@ -31,7 +31,20 @@ that your cell printed.
 3. **What it does not show.** Which conclusion should he not draw now, and which run would
    decide it?""",
     model_answer="""\
-TO BE FILLED""",
+**What it is.** Two fields. PEFT adapts query and value projections, peftlab all linear layers: with
+`all-linear` and nothing else changed, PEFT's loss falls from 3.06 and 3.03 nats per token to 1.38
+and 1.48. Its alpha is 8, peftlab's 16: with 16 it falls on to 1.04 and 1.07. Now every field
+agrees, and peftlab has 1.04 and 1.06.
+
+**How sure I am.** Two seeds of one line are at most 0.10 apart. The targets are worth more than one
+and a half nats, alpha 0.34 and 0.41: both far above that spread. What is left between the libraries
+is 0.01, far below it.
+
+**What it does not show.** That all layers and alpha 16 are better for good, or PEFT's defaults bad.
+Eight steps measure speed. All lines had one rate, and a larger alpha acts much like a larger rate;
+all-linear also trains several times as many parameters. I would search the rate for each line and
+train 200 steps with five seeds. If alpha 8 then catches up, it only wanted a larger rate. If query
+and value stay behind at a rank that gives them as many parameters, the place is what counts.""",
     rubric=(
         Criterion(
             1,
