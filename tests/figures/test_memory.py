@@ -72,7 +72,11 @@ def test_findings_are_computed():
     assert (
         "Full takes 40.0 MB, 2.0 times as much as LoRA (20.0 MB)" in DRAWN["components"]().caption
     )
-    assert "activations (60 %) in the first case" in DRAWN["components"]().caption
+    assert "part of both is activations (60 % and 78 %)." in DRAWN["components"]().caption
+    other = {"long": {"weights": 6e6, "gradients": 2e6}, "short": {"activations": 3e6}}
+    assert memory.components(other, "MB").caption.endswith(
+        "The largest part is weights of the one (75 %), activations of the other (100 %)."
+    )
     curves = DRAWN["saved_curves"]().caption
     assert "The peak of all is 8.0 MB, 4.0 times that of again (2.0 MB)" in curves
     growth = DRAWN["activation_growth"]().caption

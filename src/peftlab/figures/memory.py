@@ -83,8 +83,7 @@ def components(
             f"{_capital(most)} takes {_round(totals[most] / size)} {unit}, "
             f"{totals[most] / totals[least]:.1f} times as much as {least} "
             f"({_round(totals[least] / size)} {unit}). "
-            f"The largest part is {_largest(bars[most])} in the first case and "
-            f"{_largest(bars[least])} in the second."
+            f"{_largest(bars[most], bars[least])}"
         )
         return finish(
             canvas, alt=f"Stacked bars of memory by component. {spoken}.", caption=caption
@@ -422,10 +421,18 @@ def _median_error(pairs: Sequence[Pair]) -> str:
     return f"{100 * statistics.median(abs(pair.error) for pair in pairs):.2g} %"
 
 
-def _largest(parts: Mapping[str, float]) -> str:
-    """The largest component and its share of the whole."""
-    name = max(parts, key=parts.get)
-    return f"{name} ({100 * parts[name] / sum(parts.values()):.0f} %)"
+def _largest(*bars: Mapping[str, float]) -> str:
+    """A sentence on the largest component of two bars, and its share of each."""
+    names = [max(parts, key=parts.get) for parts in bars]
+    first, second = (
+        f"{100 * parts[name] / sum(parts.values()):.0f} %"
+        for name, parts in zip(names, bars, strict=True)
+    )
+    if names[0] == names[1]:
+        return f"The largest part of both is {names[0]} ({first} and {second})."
+    return (
+        f"The largest part is {names[0]} of the one ({first}), {names[1]} of the other ({second})."
+    )
 
 
 def _capital(words: str) -> str:

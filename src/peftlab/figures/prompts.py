@@ -202,7 +202,7 @@ def attention_by_layer(shares: Mapping[str, Mapping[str, Sequence[float]]]) -> F
         axes.set_ylabel("attention to virtual tokens (%)")
         axes.set_xticks(list(range(len(next(iter(shares.values()))["virtual"]))))
         axes.set_ylim(0, None)
-        axes.legend()
+        canvas.legend(loc="outside upper center", ncols=2)
         level = " and ".join(f"{even:.0f} %" for even in evens)
         return finish(
             canvas,

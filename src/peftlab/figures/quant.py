@@ -143,7 +143,7 @@ def block_errors(models: Mapping[str, Sequence[Mapping[str, Any]]], reference: i
             alt="Line plots of the relative weight error over bits per weight, one panel per "
             "model; each line goes from large blocks on its left to small ones on its right. "
             f"In blocks of {reference}: {'; '.join(findings)}.",
-            caption=f"Error in blocks of {reference}. {'; '.join(findings)}. Along each "
+            caption=f"Error in blocks of {reference}, for {'; for '.join(findings)}. Along each "
             "line blocks shrink from left to right: smaller blocks buy accuracy with bits.",
         )
 
@@ -177,9 +177,9 @@ def loss_increase(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
         axes.legend(ncols=2)
         found = {(row["kind"], row["block"]): row for row in rows}
         spoken = "; ".join(
-            f"{kind} {found[kind, 64]['loss_increase']:+.4f} ± "
+            f"{kind} {found[kind, 64]['loss_increase']:+z.4f} ± "
             f"{found[kind, 64]['standard_error']:.4f} in blocks of 64 and "
-            f"{found[kind, 0]['loss_increase']:+.3f} with one scale for a matrix"
+            f"{found[kind, 0]['loss_increase']:+z.3f} with one scale for a matrix"
             for kind in kinds
         )
         return finish(
@@ -215,7 +215,7 @@ def seeds(values: Mapping[str, Sequence[float]], quantity: str) -> Figure:
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.grid(False, axis="y")
         axes.set_xlabel(quantity)
-        spoken = "; ".join(f"{name} {means[name]:.3f} ± {errors[name]:.3f}" for name in values)
+        spoken = "; ".join(f"{name} {means[name]:z.3f} ± {errors[name]:.3f}" for name in values)
         count = min(map(len, values.values()))
         return finish(
             canvas,
