@@ -25,6 +25,7 @@ RESULTS = {
     "01_memory": ".*GiB.*",
     "02_rank": "rank.*loss .*",
     "03_lora": "loss .*",
+    "04_practice": ".*examples, rank .*loss .*",
     "05_dora": ".* r = .*",
     "06_quantization": ".*loss .*",
     "08_prompts": "loss .*",

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
-from peftlab.exercises import choose, dora, library, lora, memory, prompts, quant, rank
+from peftlab.exercises import choose, dora, library, lora, memory, practice, prompts, quant, rank
 from peftlab.exercises.core import Exercise, Written
 
 
@@ -40,6 +40,7 @@ LESSONS = {
         Lesson("01_memory", memory.TITLE, memory.PARTS),
         Lesson("02_rank", rank.TITLE, rank.PARTS),
         Lesson("03_lora", lora.TITLE, lora.PARTS),
+        Lesson("04_practice", practice.TITLE, practice.PARTS),
         Lesson("05_dora", dora.TITLE, dora.PARTS),
         Lesson("06_quantization", quant.TITLE, quant.PARTS),
         Lesson("08_prompts", prompts.TITLE, prompts.PARTS),
