@@ -132,7 +132,7 @@ class Coverage(BookDirective):
         for part in lesson.parts:
             title, messages = self.state.inline_text(sentence(part.title), self.lineno)
             name = tag("span", *title, *messages, tag("div", nodes.literal("", part.id)))
-            judged = str(inputs(part)) if part.kind == "code" else "a person"
+            judged = str(inputs(part)) if part.kind == "code" else "–"
             facts = (part.points, part.minutes, len(part.hints), judged, guards(part))
             rows.append(row("td", name, difficulty(part), *facts))
         written, points, minutes, hints, cases, named = self.sums(lesson.parts)[1:]
