@@ -78,6 +78,16 @@ def test_sampling_is_seeded_and_leaves_the_global_generator_alone(tiny):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_text_ends_with_the_tokenizers_end_token_whatever_the_model_says(tiny, monkeypatch):
+    model, tokenizer = tiny
+    prompt = "Lily was happy. They went home and lived happily ever after. The end"
+    ended = evaluate.generate(model, tokenizer, [prompt], max_new_tokens=24)
+    monkeypatch.setattr(model.generation_config, "eos_token_id", None)
+    assert evaluate.generate(model, tokenizer, [prompt], max_new_tokens=24) == ended
+    # The story is over: more would follow if the end token were just one among others.
+    assert len(tokenizer(ended[0])["input_ids"]) < 12
+
+
 def test_exact_match_ignores_surrounding_space_only():
     examples = [tasks.Example("q", "blue"), tasks.Example("q", "a red fox")]
     assert evaluate.exact_match([" blue\n", "a  red fox"], examples) == 0.5

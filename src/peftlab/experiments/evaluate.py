@@ -134,6 +134,9 @@ def generate(
                     attention_mask=mask.to(device),
                     max_new_tokens=max_new_tokens,
                     pad_token_id=pad_id,
+                    # What ``tasks.encode`` ends a target with; a model's own generation settings
+                    # may name another token, or none, and then no output would ever end.
+                    eos_token_id=tokenizer.eos_token_id,
                     **sampling,
                 )
                 texts += tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
