@@ -205,8 +205,8 @@ def _full_fits(need: Need) -> Iterator[Reason]:
         if full.fits(need.gpu_bytes):
             yield Reason(
                 f"{capital(rung.name)} would fit as well ({gib(full.estimate.peak_bytes)}). LoRA "
-                "forgets less of what the model knew, and a task costs a small file instead of "
-                "a model.",
+                "mostly forgets less of what the model knew, and a task costs a small file instead "
+                "of a model.",
                 ("biderman2024lora", COMPUTED),
             )
             return

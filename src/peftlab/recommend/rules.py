@@ -1,7 +1,8 @@
 """The rules of the recommendation, as data.
 
-Each cites its sources: keys of ``book/references.bib``, or ``COMPUTED``, which is arithmetic of
-`peftlab.memory`. A rule whose evidence is thin says so.
+Each cites its sources: keys of ``book/references.bib``; ``COMPUTED``, which is arithmetic of
+`peftlab.memory`; or ``RECORDED``, this course's own comparison, ``results/compare_full.json``, of
+which ``measured`` keeps the sentences. A rule whose evidence is thin says so.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from peftlab.recommend.measured import MEASURED
+
 COMPUTED = "computed"  # follows from the estimate
+RECORDED = "compare_full"  # 17 methods, five seeds each
 
 TASKS = {
     "generation": "answers, summaries, instructions, a style",
@@ -32,6 +36,11 @@ class Reason:
     thin: bool = False
 
 
+def _ours(*names: str) -> str:
+    """What our own comparison adds to what others published."""
+    return " ".join([" On our model of 7 M parameters, two tasks:", *map(MEASURED.get, names)])
+
+
 @dataclass(frozen=True)
 class Rung:
     """A way to train, and what speaks for it or has to be paid."""
@@ -48,13 +57,15 @@ FULL = Reason(
 )
 LORA = Reason(
     "On all linear layers LoRA matches full fine-tuning on data of the size of instruction sets; "
-    "on attention alone it falls behind at an equal number of parameters.",
-    ("schulman2025lora",),
+    "on attention alone it falls behind at an equal number of parameters."
+    + _ours("lora", "forgetting"),
+    ("schulman2025lora", RECORDED),
 )
 QLORA = Reason(
     "LoRA on a 4-bit base (NF4, double quantization) scored 53.1 on MMLU, on a 16-bit one 53.0: no "
-    "loss that the paper could measure. Each step also unpacks the weights, which takes time.",
-    ("dettmers2023qlora",),
+    "loss that the paper could measure. Each step also unpacks the weights, which takes time."
+    + _ours("qlora"),
+    ("dettmers2023qlora", RECORDED),
 )
 CHECKPOINTING = Reason(
     "Checkpointing computes each block's forward pass a second time and changes no result.",
@@ -134,8 +145,8 @@ RANKS: tuple[tuple[str | None, float, int, Reason], ...] = (
         16,
         Reason(
             "Rank 16, a usual choice. The evidence is thin: ranks from 1 to 64 differed by 0.4 "
-            "points on WikiSQL, and capacity matters only once the data exceed it.",
-            ("hu2021lora", "schulman2025lora"),
+            "points on WikiSQL, and capacity matters only once the data exceed it." + _ours("rank"),
+            ("hu2021lora", "schulman2025lora", RECORDED),
             thin=True,
         ),
     ),
@@ -175,14 +186,16 @@ LARGE = 20e9  # parameters
 FULL_RATE, LARGE_RATE, RATE = 2e-5, 1e-4, 2e-4
 FULL_RATE_REASON = Reason(
     "The best learning rate of LoRA is about ten times that of full fine-tuning; this is a tenth "
-    "of LoRA's usual one. Sweep around it: it matters more than the method.",
-    ("schulman2025lora", "peft2025comparison"),
+    "of LoRA's usual one. Sweep around it: it matters more than the method."
+    + _ours("full_rate", "rate"),
+    ("schulman2025lora", "peft2025comparison", RECORDED),
     thin=True,
 )
 RATE_REASON = Reason(
     "QLoRA's authors used a learning rate of 2e-4 for models of 7 and 13 billion parameters and "
-    "1e-4 for larger ones. Sweep around it: it moves a result more than the choice of method does.",
-    ("dettmers2023qlora", "peft2025comparison"),
+    "1e-4 for larger ones. Sweep around it: it moves a result more than the choice of method does."
+    + _ours("rate"),
+    ("dettmers2023qlora", "peft2025comparison", RECORDED),
     thin=True,
 )
 
@@ -190,25 +203,26 @@ RATE_REASON = Reason(
 # Methods that may be worth a trial beside the one recommended.
 DORA = Reason(
     "DoRA beat LoRA in its own paper (LLaMA-7B 78.4 against 74.7) and not in peft's comparison "
-    "(46.9 against 47.8, one standard error being 1.4). Its steps are slower.",
-    ("liu2024dora", "peft2025comparison"),
+    "(46.9 against 47.8, one standard error being 1.4). Its steps are slower." + _ours("dora"),
+    ("liu2024dora", "peft2025comparison", RECORDED),
     thin=True,
 )
 IA3 = Reason(
     "IA³ beat full fine-tuning from few examples on T0-3B (64.6 against 63.3), but in peft's "
-    "comparison it reached 31 to 45 where LoRA reached 47.8. Its files are the smallest.",
-    ("liu2022ia3", "peft2025comparison"),
+    "comparison it reached 31 to 45 where LoRA reached 47.8. Its files are the smallest."
+    + _ours("ia3"),
+    ("liu2022ia3", "peft2025comparison", RECORDED),
     thin=True,
 )
 SOFT_PROMPTS = Reason(
     "Prefix and prompt tuning are left out: they depend on learning rate and initialisation (18 to "
     "42 and 6 to 34 where LoRA reached 47.8), and prompts match full tuning only in the largest "
-    "models.",
-    ("peft2025comparison", "lester2021prompt"),
+    "models." + _ours("soft_prompts"),
+    ("peft2025comparison", "lester2021prompt", RECORDED),
 )
 BOTTLENECK = Reason(
     "Bottleneck adapters are left out: they cannot merge, and added 20 to 30 % to the latency of a "
-    "single request.",
-    ("hu2021lora",),
+    "single request." + _ours("bottleneck"),
+    ("hu2021lora", RECORDED),
 )
 OTHERS = (DORA, SOFT_PROMPTS, BOTTLENECK)

@@ -78,7 +78,11 @@ def describe(recommendation: Recommendation) -> str:
         lines += _changes(recommendation)
     if recommendation.others:
         lines += ["", "Other methods:", *_items(map(_cited, recommendation.others))]
-    lines += ["", "Keys in brackets are those of the book's bibliography."]
+    lines += [
+        "",
+        "Keys in brackets are those of the book's bibliography; compare_full is the comparison of "
+        "its lesson 10.",
+    ]
     return "\n".join(lines)
 
 
