@@ -6,7 +6,7 @@ Each notebook runs twice under nbval, with PEFTLAB_4BIT=1 and with PEFTLAB_4BIT=
 a folder of its own, several at a time on one GPU. As losses differ a little between processors,
 nbval compares the outputs of the checks alone (--nbval-lax): every answer of a solution must be
 found right, and no cell of any notebook may raise. A notebook that asks for a model in 4 bit must
-have had packed 4-bit layers on the GPU; `notebook_watch.py` looks for them in its kernel.
+have computed with packed 4-bit layers on the GPU; `notebook_watch.py` sees them in its kernel.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Run:
         passed, failed, skipped: code cells.
         seconds: start of pytest and kernel included.
         peak_gpu_mb: the most that tensors held at any time, in 10⁶ bytes.
-        four_bit_layers: the most packed Linear4bit layers alive after any cell.
+        four_bit_layers: the most packed Linear4bit layers that computed something and were alive
+            at the same time.
         example: one of them: its shape, the format of its codes, the device they are on.
         problems: why it is not green; empty if it is.
     """
@@ -132,7 +133,7 @@ def run(notebook: Path, four_bit: bool, *, threads: int = 1) -> Run:
             found.four_bit_layers, found.example = watched["four_bit_layers"], watched["example"]
     found.seconds = round(time.monotonic() - started, 1)
     if wants_four_bit(notebook, four_bit) and not found.four_bit_layers:
-        found.problems.append("it asks for a model in 4 bit, and no cell left a 4-bit layer")
+        found.problems.append("it asks for a model in 4 bit, and no 4-bit layer computed anything")
     return found
 
 

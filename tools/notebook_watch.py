@@ -1,4 +1,4 @@
-"""An IPython extension that says what a notebook put on the GPU and into 4 bit.
+"""An IPython extension that says what a notebook put on the GPU and computed with 4-bit weights.
 
 It notes this after every cell in the file that NOTEBOOK_WATCH names. Being an extension, it leaves
 no name behind in the notebook, where one could stand in for an import that is missing.
@@ -6,41 +6,12 @@ no name behind in the notebook, where one could stand in for an import that is m
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
-
-
-def four_bit_layers() -> list[Any]:
-    """Every living Linear4bit of bitsandbytes whose weight is packed, two codes to a byte.
-
-    Where there is a GPU, a layer that stayed on the CPU does not count.
-    """
-    bitsandbytes = sys.modules.get("bitsandbytes")
-    torch = sys.modules.get("torch")
-    if bitsandbytes is None or torch is None:
-        return []
-    # type() and not isinstance(): asking a lazy object for its __class__ may import it.
-    kind = bitsandbytes.nn.Linear4bit
-    layers = [thing for thing in gc.get_objects() if issubclass(type(thing), kind)]
-    return [
-        layer
-        for layer in layers
-        if layer.weight.dtype == torch.uint8
-        and layer.weight.quant_state is not None
-        and layer.weight.is_cuda == torch.cuda.is_available()
-    ]
-
-
-def peak_gpu_bytes() -> int:
-    """The most GPU memory that tensors of this process held at any time."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return 0
-    return max(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
+from weakref import WeakSet
 
 
 class Watch:
@@ -48,20 +19,41 @@ class Watch:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.seen: dict[str, Any] = {"peak_gpu_bytes": 0, "four_bit_layers": 0, "example": ""}
+        self.layers: WeakSet = WeakSet()  # those that are alive
+        self.most, self.example = 0, ""
+        self.hooked = False
 
     def after_cell(self, result: object) -> None:
-        """Look, and write down what there is."""
-        layers = four_bit_layers()
-        if len(layers) > self.seen["four_bit_layers"]:
-            weight = layers[0].weight
-            self.seen["four_bit_layers"] = len(layers)
-            self.seen["example"] = (
-                f"{layers[0]}: {weight.quant_state.quant_type} codes in {weight.dtype} of shape "
-                f"{tuple(weight.shape)} on {weight.device}"
-            )
-        self.seen["peak_gpu_bytes"] = peak_gpu_bytes()
-        self.file.write_text(json.dumps(self.seen), encoding="utf-8")
+        """Start to watch once the notebook has imported torch; write down what there is."""
+        torch = sys.modules.get("torch")
+        if torch is not None and not self.hooked:
+            torch.nn.modules.module.register_module_forward_hook(self.after_forward)
+            self.hooked = True
+        peak = 0
+        if torch is not None and torch.cuda.is_initialized():
+            devices = range(torch.cuda.device_count())
+            peak = max(torch.cuda.max_memory_allocated(device) for device in devices)
+        seen = {"peak_gpu_bytes": peak, "four_bit_layers": self.most, "example": self.example}
+        self.file.write_text(json.dumps(seen), encoding="utf-8")
+
+    def after_forward(self, module: Any, inputs: Any, output: Any) -> None:
+        """Note a layer of bitsandbytes that computed with a packed weight.
+
+        Where there is a GPU, a layer that stayed on the CPU does not count.
+        """
+        bitsandbytes, torch = sys.modules.get("bitsandbytes"), sys.modules["torch"]
+        if bitsandbytes is None or not isinstance(module, bitsandbytes.nn.Linear4bit):
+            return
+        weight = module.weight
+        packed = weight.dtype == torch.uint8 and weight.quant_state is not None
+        if packed and weight.is_cuda == torch.cuda.is_available():
+            self.layers.add(module)
+            if len(self.layers) > self.most:
+                self.most = len(self.layers)
+                self.example = (
+                    f"{module}: {weight.quant_state.quant_type} codes in {weight.dtype} of shape "
+                    f"{tuple(weight.shape)} on {weight.device}"
+                )
 
 
 def load_ipython_extension(shell: Any) -> None:

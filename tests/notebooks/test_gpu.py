@@ -13,11 +13,14 @@ from tools import gpu_notebooks
 ROOT = Path(__file__).resolve().parents[2]
 
 FOUR_BIT = """
-import torch
 from bitsandbytes.nn import Linear4bit
 
-# as models.load() does for every layer of a model
-layer = Linear4bit(64, 32, quant_type="nf4").to("cuda" if torch.cuda.is_available() else "cpu")
+def outputs():
+    # as in a model that models.load() has loaded
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Linear4bit(64, 32, quant_type="nf4").to(device)(torch.ones(2, 64, device=device))
+
+assert outputs().shape == (2, 32)
 """
 
 
@@ -39,7 +42,7 @@ def test_a_green_run_counts_cells_and_4_bit_layers(tmp_path):
         notebook(
             tmp_path,
             cell("names = set(globals())\nassert not names & {'json', 'Watch', 'notebook_watch'}"),
-            cell("import os\nassert os.environ['PEFTLAB_4BIT'] == '1'"),
+            cell("import os\nimport torch\nassert os.environ['PEFTLAB_4BIT'] == '1'"),
             cell(FOUR_BIT),
             cell("print(0.1 + 0.2)", "0.3 on another machine\n"),
             cell("print('correct')", "correct\n", tags=["nbval-check-output"]),
