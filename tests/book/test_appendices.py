@@ -32,7 +32,7 @@ def recorded(name: str) -> dict:
 
 def claims() -> dict[str, str]:
     """The section of each claim, by its anchor."""
-    parts = re.split(r"^\((myth-[a-z-]+)\)=$", page("myths"), flags=re.MULTILINE)
+    parts = re.split(r"^\((myth-[a-z0-9-]+)\)=$", page("myths"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
