@@ -78,6 +78,21 @@ def spread() -> tuple[float, float]:
     return max(best) - min(best), max(max(values) - min(values) for values in losses.values())
 
 
+def means(method: str, measure: str = "score") -> dict[tuple[str, str], float]:
+    """Mean over the seeds by model and task, from the rows of the full comparison themselves."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in recorded("compare_full")["rows"]:
+        if row["method"] == method and "failed" not in row:
+            found.setdefault((row["model"], row["task"]), []).append(row[measure])
+    return {pair: fmean(values) for pair, values in found.items()}
+
+
+def gaps(one: str, other: str, measure: str = "score") -> list[float]:
+    """One method's mean minus another's, on every pair of model and task."""
+    first, second = means(one, measure), means(other, measure)
+    return [first[pair] - second[pair] for pair in first]
+
+
 # What stands in the prose of a claim, and whether a fresh computation says the same.
 TYPED = {
     ("myth-bytes", "16, 12 and 8 bytes"): lambda: (
@@ -109,6 +124,19 @@ TYPED = {
     ("myth-half", "[x] About 4.6"): lambda: round(base_bits(), 1) == 4.6,
     ("myth-zero", "[x] 0x77"): lambda: NF4_LEVELS.index(0.0) * 17 == 0x77,
     ("myth-faster", "[x] 0.67"): lambda: round((2 * 4096 + 6 * 8) / (3 * 4096), 2) == 0.67,
+    ("myth-ninety", "on few or none"): lambda: (
+        sum(0.9 <= score / means("full")[pair] <= 0.95 for pair, score in means("lora-8").items())
+        <= len(means("lora-8")) / 2
+    ),
+    ("myth-within", "[x] Not on all"): lambda: min(gaps("lora-8", "full")) < -0.02,
+    ("myth-rank-one", "[x] More than twenty points"): lambda: max(gaps("lora-8", "lora-1")) > 0.2,
+    ("myth-higher", "[x] no higher, on some pair"): lambda: min(gaps("lora-64", "lora-8")) <= 0,
+    ("myth-attention", "[x] more than twenty points"): lambda: (
+        max(gaps("lora-8", "lora-8-qv")) > 0.2
+    ),
+    ("myth-forgets", "- [x] No\n"): lambda: min(gaps("full", "lora-8", "forgetting")) < 0,
+    ("myth-ia3", "[x] below zero"): lambda: max(gaps("ia3", "full")) < 0,
+    ("myth-scale", "[x] well above zero"): lambda: min(gaps("full", "prompt")) > 0.2,
     ("myth-alpha", "[x] shrinks to a small part"): lambda: (
         fmean(
             run["moved"]
