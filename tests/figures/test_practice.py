@@ -66,7 +66,9 @@ def test_a_diverged_run_counts():
 
 def test_lines_name_the_lowest_and_the_level():
     caption = FIGURES["lines"]().caption
-    assert "lowest 1.00 at 8, highest 2.00 at 1" in caption and "full fine-tuning 0.75" in caption
+    assert "voice, rank 1 to 64: LoRA 2.00 → 1.00" in caption and "full fine-tuning 0.75" in caption
+    valley = {"voice": {"LoRA": [(1, 2.0, 0.1), (8, 1.0, 0.1), (64, 1.5, 0.1)]}}
+    assert "2.00 → 1.50, lowest 1.00 at 8" in practice.lines(valley, x="rank", y="loss").caption
 
 
 def test_the_heat_map_names_the_best_rate_of_each_rank():

@@ -61,7 +61,7 @@ def lines(
     levels: Mapping[str, tuple[str, float]] | None = None,
     free: bool = True,
 ) -> Figure:
-    """Mean and standard error of some series over a logarithmic axis, a panel for each group.
+    """Mean and standard error of some series over a quantity, a panel for each group.
 
     Args:
         panels: title → series → its points.
@@ -80,6 +80,7 @@ def lines(
         1, len(panels), width=2.6 * len(panels) + 0.4, height=3.3, sharey=not free, squeeze=False
     ) as (canvas, axes):
         for panel, (title, series) in zip(axes[0], panels.items(), strict=True):
+            told: list[str] = []
             for index, (name, line) in enumerate(series.items()):
                 finite = [point for point in line if math.isfinite(point[1])]
                 panel.errorbar(
@@ -89,21 +90,23 @@ def lines(
                 )  # fmt: skip
                 values = ", ".join(f"{p[0]:g}: {p[1]:.2f} ± {p[2]:.2f}" for p in finite)
                 spoken.append(f"{title}, {name}: {values}")
-                low, high = (pick(finite, key=lambda p: p[1]) for pick in (min, max))
-                lost = "".join(f"; a run diverged at {p[0]:g}" for p in line if p not in finite)
-                found.append(
-                    f"{title}, {name}: lowest {low[1]:.2f} at {low[0]:g}, "
-                    f"highest {high[1]:.2f} at {high[0]:g}{lost}"
+                low = min(finite, key=lambda p: p[1])
+                told.append(
+                    f"{name} {finite[0][1]:.2f} → {finite[-1][1]:.2f}"
+                    + (f", lowest {low[1]:.2f} at {low[0]:g}" if low is not finite[-1] else "")
+                    + "".join(f" (a run diverged at {p[0]:g})" for p in line if p not in finite)
                 )
             ticks = sorted({point[0] for line in series.values() for point in line})
-            panel.set_xscale("log")
-            panel.set_xticks(ticks[:: 1 + len(ticks) // 6], minor=False)
-            panel.set_xticklabels([f"{tick:g}" for tick in ticks[:: 1 + len(ticks) // 6]])
-            panel.set_xticks([], minor=True)
+            if len(ticks) <= 8:  # a choice of values; more of them are a course over time
+                panel.set_xscale("log")
+                shown = ticks[:: 1 + len(ticks) // 6]
+                panel.set_xticks(shown, [f"{tick:g}" for tick in shown])
+                panel.set_xticks([], minor=True)
             if levels and title in levels:
                 name, height = levels[title]
                 panel.axhline(height, color=INK, linestyle=":", linewidth=1.2, label=name)
-                found[-1] += f"; {name} {height:.2f}"
+                told.append(f"{name} {height:.2f}")
+            found.append(f"{title}, {x} {ticks[0]:g} to {ticks[-1]:g}: {'; '.join(told)}")
             panel.set_title(title)
             panel.set_xlabel(x)
             if len(series) > 1 or levels:
