@@ -23,7 +23,9 @@ def test_it_prints_a_table_and_records(engine, tmp_path, capsys):
 
     recorded = tables.load(tmp_path / "out.json")
     assert recorded.methods == ["full", "lora-8"] and recorded.about["seeds"] == [0, 4]
-    assert recorded.about["command"].startswith("peftlab compare --suite quick with chosen")
+    assert recorded.about["command"] == (
+        "peftlab compare --suite quick --methods full,lora-8 --seeds 0,4"
+    )
 
 
 def test_a_failure_shows_in_the_exit_code(monkeypatch, tmp_path, capsys):

@@ -38,7 +38,8 @@ class Method:
         label: its name in tables and plots.
         what: one sentence on what trains.
         rate: the learning rate in the middle of the first grid of the search.
-        quick_rate: the rate of the quick suite, which does not search.
+        quick_rate: the rate of the quick suite, which does not search: what the full suite chose
+            for the bundled model and ``voice``.
         config: makes the adapter's configuration from the number of steps; None trains the whole
             model.
         b_ratio: LoRA+: the rate of B over that of A.
@@ -87,97 +88,114 @@ def _adalora(steps: int) -> AdaLoRAConfig:
 
 
 METHODS: dict[str, Method] = {
-    "full": Method("Full fine-tuning", "Every weight trains.", 3e-4, 3e-4, None),
+    "full": Method(
+        "Full fine-tuning", "Every weight trains.", rate=3e-4, quick_rate=9.49e-05, config=None
+    ),
     "last-layer": Method(
         "Last layer",
         "The last block and the final norm train. The head is tied to the embedding and stays.",
-        1e-3,
-        1e-3,
-        lambda steps: PartialConfig(("last-block", "norm")),
+        rate=1e-3,
+        quick_rate=0.000316,
+        config=lambda steps: PartialConfig(("last-block", "norm")),
     ),
-    "lora-1": Method("LoRA, r = 1", "All linear layers, α = 16.", 1e-3, 1e-3, _lora(1)),
-    "lora-8": Method("LoRA, r = 8", "All linear layers, α = 16.", 3e-3, 3e-3, _lora()),
-    "lora-64": Method("LoRA, r = 64", "All linear layers, α = 16.", 3e-3, 3e-3, _lora(64)),
+    "lora-1": Method(
+        "LoRA, r = 1", "All linear layers, α = 16.", rate=1e-3, quick_rate=0.00316, config=_lora(1)
+    ),
+    "lora-8": Method(
+        "LoRA, r = 8", "All linear layers, α = 16.", rate=3e-3, quick_rate=0.003, config=_lora()
+    ),
+    "lora-64": Method(
+        "LoRA, r = 64",
+        "All linear layers, α = 16.",
+        rate=3e-3,
+        quick_rate=0.000949,
+        config=_lora(64),
+    ),
     "lora-8-qv": Method(
         "LoRA, r = 8, q and v",
         "Query and value projections only, as in the paper; α = 16.",
-        3e-3,
-        3e-3,
-        _lora(targets=("q_proj", "v_proj")),
+        rate=3e-3,
+        quick_rate=0.00949,
+        config=_lora(targets=("q_proj", "v_proj")),
     ),
     "rslora-64": Method(
         "rsLoRA, r = 64",
         "LoRA scaled by α/√r in place of α/r; α = 16.",
-        1e-3,
-        1e-3,
-        _lora(64, rank_stabilized=True),
+        rate=1e-3,
+        quick_rate=0.000316,
+        config=_lora(64, rank_stabilized=True),
     ),
     "pissa-8": Method(
         "PiSSA, r = 8",
         "LoRA that starts from the largest singular vectors.",
-        1e-3,
-        1e-3,
-        _lora(init="pissa"),
+        rate=1e-3,
+        quick_rate=0.001,
+        config=_lora(init="pissa"),
     ),
     "lora+-8": Method(
         "LoRA+, r = 8",
         "LoRA whose B learns 16 times as fast as A; the rate given is A's.",
-        3e-4,
-        3e-4,
-        _lora(),
+        rate=3e-4,
+        quick_rate=9.49e-05,
+        config=_lora(),
         b_ratio=16.0,
     ),
     "dora-8": Method(
         "DoRA, r = 8",
         "LoRA on the direction, and the magnitude of each row.",
-        3e-3,
-        3e-3,
-        lambda steps: DoRAConfig(rank=8, alpha=16),
+        rate=3e-3,
+        quick_rate=0.000949,
+        config=lambda steps: DoRAConfig(rank=8, alpha=16),
     ),
     "adalora-8": Method(
         "AdaLoRA, r = 12 → 8",
         "Updates in the form of an SVD; the rank budget shrinks to 8 a layer on average.",
-        1e-2,
-        1e-2,
-        _adalora,
+        rate=1e-2,
+        quick_rate=0.0316,
+        config=_adalora,
     ),
     "qlora-8": Method(
-        "QLoRA, r = 8", "LoRA on a base in 4 bits (NF4).", 3e-3, 3e-3, _lora(), four_bit=True
+        "QLoRA, r = 8",
+        "LoRA on a base in 4 bits (NF4).",
+        rate=3e-3,
+        quick_rate=0.003,
+        config=_lora(),
+        four_bit=True,
     ),
     "bottleneck": Method(
         "Bottleneck, m = 64",
         "A small network after each feed-forward block (Pfeiffer).",
-        1e-3,
-        1e-3,
-        lambda steps: BottleneckConfig(size=64),
+        rate=1e-3,
+        quick_rate=0.01,
+        config=lambda steps: BottleneckConfig(size=64),
     ),
     "ia3": Method(
         "IA³",
         "A factor for each key, value and inner feature.",
-        3e-2,
-        3e-2,
-        lambda steps: IA3Config(),
+        rate=3e-2,
+        quick_rate=0.3,
+        config=lambda steps: IA3Config(),
     ),
     "norms": Method(
         "Norms",
         "The weights of the norms: what stands for BitFit in models without biases.",
-        1e-2,
-        1e-2,
-        lambda steps: PartialConfig(NORMS),
+        rate=1e-2,
+        quick_rate=0.316,
+        config=lambda steps: PartialConfig(NORMS),
     ),
     "prefix": Method(
         "Prefix, 20 tokens",
         "Keys and values of 20 virtual tokens in every layer.",
-        1e-1,
-        1e-1,
-        lambda steps: PrefixConfig(20),
+        rate=1e-1,
+        quick_rate=0.316,
+        config=lambda steps: PrefixConfig(20),
     ),
     "prompt": Method(
         "Prompt, 20 tokens",
         "20 virtual tokens before the input.",
-        3e-2,
-        3e-2,
-        lambda steps: PromptConfig(20),
+        rate=3e-2,
+        quick_rate=0.00949,
+        config=lambda steps: PromptConfig(20),
     ),
 }
 

@@ -92,17 +92,29 @@ def comparison(plan: Plan, rows: list[dict[str, Any]]) -> Comparison:
 
 def record(found: Comparison, plan: Plan, file: str | Path) -> Path:
     """Write a comparison as a result, which ``tables.load`` reads."""
-    numbers = {key: value for key, value in asdict(found).items() if key != "about"}
-    whole = plan == complete(plan.suite)
     return results.write(
         file,
         what="Quality, costs, forgetting and calibration of fine-tuning methods with the same data "
         "and budget; losses in nats per target token, scores from 0 to 1",
-        command=f"peftlab compare --suite {plan.suite}"
-        + ("" if whole else " with chosen models, tasks, methods or seeds, see the settings"),
+        command=_command(plan),
         seeds=plan.all_seeds,
-        numbers=numbers,
+        numbers={key: value for key, value in asdict(found).items() if key != "about"},
     )
+
+
+def _command(plan: Plan) -> str:
+    """The command with which the plan is carried out again."""
+    whole = complete(plan.suite)
+    command = f"peftlab compare --suite {plan.suite}"
+    if plan.pairs != whole.pairs:
+        tasks = dict.fromkeys(pair.task for pair in plan.pairs)
+        command += f" --model {plan.models[0]}" if len(plan.models) == 1 else ""
+        command += f" --task {','.join(tasks)}"
+    if plan.methods != whole.methods:
+        command += f" --methods {','.join(plan.methods)}"
+    if plan.seeds != whole.seeds:
+        command += f" --seeds {','.join(map(str, plan.seeds))}"
+    return command
 
 
 def _carry_out(
