@@ -44,11 +44,11 @@ def test_every_figure_is_drawn_here():
 
 def test_intervals_name_the_best_and_count_what_overlaps():
     caption = DRAWN["intervals"]().caption
-    assert "one: a is best (0.50 ± 0.10), and 1 of 2 other intervals overlaps" in caption
-    assert "two: a is best (0.25 ± 0.05), and 0 of 2 other intervals overlap with" in caption
+    assert "one: a is best (0.500 ± 0.100), and 1 of 2 other intervals overlaps" in caption
+    assert "two: a is best (0.250 ± 0.050), and 0 of 2 other intervals overlap with" in caption
     turned = choose.intervals(PANELS, "score", higher_is_better=True)
-    assert "one: c is best (0.90 ± 0.05)" in turned.caption
-    assert "b 0.65 ± 0.10" in turned.alt
+    assert "one: c is best (0.900 ± 0.050)" in turned.caption
+    assert "b 0.650 ± 0.100" in turned.alt
 
 
 def test_the_front_leaves_out_what_is_beaten():

@@ -176,15 +176,14 @@ def rates(
         PeftlabError: a panel has no point half a decade from a best rate.
     """
     found, spoken = [], []
-    with drawing(1, len(panels), width=2.6 * len(panels) + 1, height=3.2, squeeze=False) as (
+    with drawing(1, len(panels), width=2.6 * len(panels) + 1, height=3.7, squeeze=False) as (
         canvas,
         axes,
     ):
         for panel, (title, curves) in zip(axes[0], panels.items(), strict=True):
             for curve in curves.values():
                 panel.plot(*zip(*curve, strict=True), color=PALETTE[0], linewidth=1, alpha=0.5)
-            places = sorted({round(x, 1) for curve in curves.values() for x, _ in curve})
-            middle = {place: _median_at(curves, place) for place in places}
+            middle = _medians(curves)
             panel.plot(
                 list(middle), list(middle.values()), color=PALETTE[1], marker="o", markersize=4,
                 linewidth=2.4, label="median method",
@@ -213,7 +212,8 @@ def rates(
             points = "; ".join(f"{place:+g}: {value:.2f}" for place, value in middle.items())
             spoken.append(f"{title}: {points}")
         axes[0][0].set_ylabel("loss above the best (nats per token)")
-        axes[0][0].legend(fontsize=8)
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=2)
         return finish(
             canvas,
             alt="Line plots of the loss above its best value against the distance from the best "
@@ -259,8 +259,8 @@ def overheads(unmerged: Mapping[str, float], merged: Mapping[str, float | None])
 
 
 def _plus_minus(interval: Interval) -> str:
-    """``0.81 ± 0.02``; the half width counts what the mean's digits count."""
-    return f"{interval.mean:.2f} ± {interval.half_width:.2f}"
+    """``0.812 ± 0.021``."""
+    return f"{interval.mean:.3f} ± {interval.half_width:.3f}"
 
 
 def _columns(
@@ -269,7 +269,14 @@ def _columns(
     return [points[name][0] for name in names], [points[name][1] for name in names]
 
 
-def _median_at(curves: Mapping[str, Sequence[tuple[float, float]]], place: float) -> float:
-    return statistics.median(
-        loss for curve in curves.values() for x, loss in curve if round(x, 1) == place
-    )
+def _medians(curves: Mapping[str, Sequence[tuple[float, float]]]) -> dict[float, float]:
+    """Where at least half of the methods have a point: place → median loss."""
+    losses: dict[float, list[float]] = {}
+    for curve in curves.values():
+        for x, loss in curve:
+            losses.setdefault(round(x, 1), []).append(loss)
+    return {
+        place: statistics.median(found)
+        for place, found in sorted(losses.items())
+        if 2 * len(found) >= len(curves)
+    }
