@@ -11,7 +11,7 @@ held-out pirate texts (what it learned) and on held-out plain stories (what it f
 - ``sizes``: LoRA of rank 8 on 25 to 800 training texts, several seeds, on the test texts.
 
 A seed decides the adapter's start and the order of the texts; the texts are the same in all runs.
-``--small`` is a version for one CPU core, three minutes long: fewer methods, rates, seeds and
+``--small`` is a version for one CPU core, about five minutes long: fewer methods, rates, seeds and
 steps, said in the result. ``--quick`` takes two steps each, to show that it works.
 """
 
@@ -38,7 +38,7 @@ RATES = {
     "lora-1": (3e-3, 1e-2, 3e-2),
     "head": (1e-3, 3e-3, 1e-2),
 }
-SMALL_RATES = {"full": (3e-4, 1e-3), "lora-8": (6e-3, 1e-2)}
+SMALL_RATES = {"full": (1e-4, 3e-4, 1e-3), "lora-8": (1e-3, 2e-3, 6e-3)}
 SIZES = (25, 50, 100, 200, 400, 800)
 
 
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that train at once")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--small", action="store_true", help="what one CPU core does in 3 minutes")
+    size.add_argument("--small", action="store_true", help="what one CPU core does in 5 minutes")
     size.add_argument("--quick", action="store_true", help="two steps of each")
     options = parser.parse_args(arguments)
     scale = QUICK if options.quick else SMALL if options.small else FULL

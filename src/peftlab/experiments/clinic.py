@@ -24,19 +24,19 @@ from peftlab.experiments.tasks import IGNORE, Encoded
 HEALTHY = "healthy"
 # Cause → what was done.
 BUGS = {
-    "rate too high": "a learning rate of 0.2 in place of 0.006",
+    "rate too high": "a learning rate of 0.2 in place of 0.003",
     "wrong targets": "a pattern that matches the queries and keys of one block of eight",
     "frozen by mistake": "every B frozen by a pattern, with A still training",
     "labels shifted": "labels moved by one place before a loss that moves them itself",
     "padding in the loss": "padding labelled with its own id in place of -100",
-    "overfitting": "eight training examples",
+    "overfitting": "four training examples",
     "wrong dtype": "adapter parameters in float16, with AdamW working on them",
     "merged twice": "the adapter loaded again onto a model that it is merged into",
 }
 CAUSES = (HEALTHY, *BUGS)
 
-RATE, HIGH_RATE, BATCH, MAX_LENGTH = 6e-3, 0.2, 4, 112
-FEW = 8  # examples of the run that overfits
+RATE, HIGH_RATE, BATCH, MAX_LENGTH = 3e-3, 0.2, 4, 112
+FEW = 4  # examples of the run that overfits
 HELD_OUT = 16  # validation examples
 ONE_BLOCK = r"model\.layers\.0\.self_attn\.[qk]_proj"
 
