@@ -65,6 +65,16 @@ def test_the_setting(comparison):
     assert says("seventeen methods") and len(comparison.methods) == 17
     assert says("mean of five seeds") and len(comparison.settings["report_seeds"]) == 5
     assert says("there are sixteen comparisons on each task")
+    search = comparison.settings["search"]
+    assert says("Each search began with five rates over two decades")
+    assert search["rates"] == 5 and search["step"] == "half a decade"
+    assert says("bundled model of 7 million parameters")
+    trained = comparison.runs("tiny", "voice", "full")[0]["trainable"]
+    assert round(trained / 1e6) == 7
+    assert says("200 steps on 800 examples")
+    for pair in comparison.settings["pairs"]:
+        if (pair["model"], pair["task"]) in (VOICE, SLOTS):
+            assert (pair["steps"], pair["examples"][0]) == (200, 800)
 
 
 def over(numbers, digits):
@@ -117,6 +127,7 @@ def test_forgetting(comparison):
         assert r64[place] < min(full[place], r8[place], stable[place])
     settings = comparison.settings["methods"]
     assert "α = 16" in settings["lora-8"]["what"] and "α = 16" in settings["lora-64"]["what"]
+    assert says("an eighth of rank 8's") and (16 / 64) / (16 / 8) == 1 / 8
 
 
 def test_the_ladder_of_claims_is_nowhere_contradicted(comparison):

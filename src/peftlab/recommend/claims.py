@@ -124,11 +124,9 @@ def cost_below(method: str, key: str, limit: float) -> Judge:
     """A measured cost of the method lies below a limit; one measurement for each model."""
 
     def judge(comparison: Comparison) -> Iterator[Finding]:
-        for model in dict.fromkeys(model for model, _ in comparison.pairs):
-            value = comparison.cost(model, method).get(key)
-            if value is not None:
-                word = HOLDS if value < limit else FAILS
-                yield Finding(model, _single(value), word)
+        for row in comparison.costs:
+            if row["method"] == method and (value := row.get(key)) is not None:
+                yield Finding(row["model"], _single(value), HOLDS if value < limit else FAILS)
 
     return judge
 
