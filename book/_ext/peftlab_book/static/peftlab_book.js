@@ -1,5 +1,6 @@
 // Questions that the reader answers first ({predict}) and quizzes with feedback ({quiz}).
-// The HTML is complete without this file; it only folds answers away and remembers commitments.
+// The HTML is complete without this file; it only folds answers away, remembers commitments, and
+// keeps printed tables in their columns.
 "use strict";
 
 const store = {
@@ -150,5 +151,13 @@ function setUpQuiz(card) {
   }
 }
 
+// Printed tables must not break within a line, as printed prose may: two lines or more that align
+// something with spaces scroll in their own box.
+function keepColumns(output) {
+  const aligned = output.textContent.split("\n").filter((line) => /\S {2,}\S/.test(line));
+  output.classList.toggle("pl-columns", aligned.length > 1);
+}
+
+document.querySelectorAll("div.cell_output pre").forEach(keepColumns);
 document.querySelectorAll(".pl-predict").forEach(setUpPrediction);
 document.querySelectorAll(".pl-quiz").forEach(setUpQuiz);
