@@ -54,7 +54,7 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 
 
 def t_quantile(freedom: int, level: float = LEVEL) -> float:
-    """The t with P(|T| < t) = level for Student's distribution.
+    """The t with P(-t < T < t) = level for Student's distribution.
 
     With t = √ν tan θ the density becomes cosᵛ⁻¹ θ, which is integrated numerically.
 

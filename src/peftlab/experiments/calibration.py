@@ -87,7 +87,7 @@ class Calibration:
         accuracy: share of right predictions.
         confidence: mean confidence; above the accuracy in an overconfident model.
         ece: expected calibration error, from 0 to 1: the mean over the predictions of
-            |accuracy - confidence| of their bin.
+            the distance of accuracy and confidence in their bin.
         brier: Brier score, from 0 to 2: mean squared error of the probabilities.
         bins: the reliability diagram.
     """
