@@ -46,20 +46,6 @@ bring more.
 rate, which would flatter rank 16. And a model of 7 million parameters cannot tell which rank is
 enough for 7 billion.
 
-**The test.** What you would run before you commit, and what result would change your mind.""",
-    model_answer="""\
-**Three ranks.** Translation: 32. A whole vocabulary is new, and 50,000 pairs can fill that. The
-API: 8. One format is new; with 200 examples these are the limit, not the rank. Instructions: 16.
-Much data, but most skills are there already.
-
-**My evidence.** With 16 examples, rank 1 reaches 3.90 and 3.94, rank 16 reaches 3.93 and 3.82: the
-ranks differ no more than the seeds do. With 600, rank 1 stays at 3.43 and 3.43, and rank 16 reaches
-2.41 and 2.53. So rank pays where examples can use it; without them, data would bring more.
-
-**Its limits.** All ranks had one learning rate and 30 steps. Rank 1 may only be slower at that
-rate, which would flatter rank 16. And a model of 7 million parameters cannot tell which rank is
-enough for 7 billion.
-
 **The test.** For translation ranks 8, 32 and 128, for the API 2 and 16; three rates each, chosen on
 validation data; three seeds. If the smaller rank is within one standard error, I take it. If the
 API's validation loss rises while its training loss falls, I stop earlier before I lower the
