@@ -222,3 +222,82 @@ def test_ray_is_optional(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(PeftlabError, match=r"--engine ray needs Ray; pip install 'peftlab\[ray\]'"):
         compare(small_plan(), tmp_path, engine="ray")
+
+
+class FakeRay:
+    """The few functions of Ray that the engine calls; a task is done when it is waited for."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, gpus, do):
+        self.gpus, self.do, self.options_seen, self.running = gpus, do, [], False
+
+    def is_initialized(self):
+        return self.running
+
+    def init(self, **options):
+        self.running = True
+
+    def shutdown(self):
+        self.running = False
+
+    def cluster_resources(self):
+        return {"CPU": 4.0} | ({"GPU": float(self.gpus)} if self.gpus else {})
+
+    def remote(self, **options):
+        def decorate(function):
+            ray = self
+
+            class Task:
+                def __init__(self, given):
+                    self.given = given
+
+                def options(self, **more):
+                    return Task({**self.given, **more})
+
+                def remote(self, run):
+                    ray.options_seen.append((run.purpose, self.given.get("num_gpus")))
+                    return run
+
+            return Task(options)
+
+        return decorate
+
+    def wait(self, tasks):
+        return tasks[-1:], tasks[:-1]
+
+    def get(self, run):
+        return self.do(run)
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_the_ray_engine_hands_out_runs_and_survives_lost_ones(tmp_path, monkeypatch, gpus):
+    plan = small_plan(seeds=(0,))
+
+    def do(run):
+        if run.method == "lora-8":
+            raise FakeRay.exceptions.RayError("the node has gone")
+        return invented(run, plan)
+
+    ray = FakeRay(gpus, do)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    found = compare(plan, tmp_path, engine="ray")
+    (failed,) = failures(found)
+    assert "RayError: the node has gone" in failed and not ray.running
+    share = 1 / run.PER_GPU if gpus else None
+    whole = 1 if gpus else None
+    assert Counter(ray.options_seen) == {(COST, whole): 1, (REPORT, share): 4}
+
+
+def test_ray_gives_the_same_rows(tmp_path):
+    pytest.importorskip("ray", reason="Ray is an optional extra: pip install 'peftlab[ray]'")
+    plan = small_plan(methods=("lora-8",), seeds=(0,))
+    measured = ("score", "loss", "losses", "forgetting", "calibration")
+
+    def numbers(engine):
+        found = compare(plan, tmp_path / engine, engine=engine, workers=1)
+        return [[row.get(key) for key in measured] for row in found.rows]
+
+    assert numbers("ray") == numbers("local")
