@@ -31,6 +31,7 @@ RESULTS = {
     "08_prompts": "loss .*",
     "09_library": ".*validation loss .*",
     "10_choose": ".*(?:loss|GiB).*",
+    "11_evaluate": ".*loss .*",
 }
 
 

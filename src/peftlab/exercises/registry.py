@@ -6,7 +6,18 @@ import difflib
 from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
-from peftlab.exercises import choose, dora, library, lora, memory, practice, prompts, quant, rank
+from peftlab.exercises import (
+    choose,
+    dora,
+    evaluate,
+    library,
+    lora,
+    memory,
+    practice,
+    prompts,
+    quant,
+    rank,
+)
 from peftlab.exercises.core import Exercise, Written
 
 
@@ -46,6 +57,7 @@ LESSONS = {
         Lesson("08_prompts", prompts.TITLE, prompts.PARTS),
         Lesson("09_library", library.TITLE, library.PARTS),
         Lesson("10_choose", choose.TITLE, choose.PARTS),
+        Lesson("11_evaluate", evaluate.TITLE, evaluate.PARTS),
     )
 }
 

@@ -197,7 +197,8 @@ def _majority(data: OwnData) -> float:
 
 
 def _shown(value: Interval) -> str:
-    return f"{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
+    """A loss, whose symmetric interval can reach below zero where no loss is."""
+    return f"{value.mean:.2f} [{max(0.0, value.low):.2f}, {value.high:.2f}]"
 
 
 def _percent(value: Interval) -> str:

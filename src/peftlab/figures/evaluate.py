@@ -102,7 +102,7 @@ def forgetting(runs: Sequence[Mapping[str, Any]]) -> Figure:
                 f"(forgotten {story[best] - story[0]:.2f})"
             )
         axes.axhline(story[0], color=INK, linestyle=":", linewidth=1)
-        axes.set_xlabel("loss on the new task (nats per token); better to the left")
+        axes.set_xlabel("loss on the new task (nats per token); better to the right")
         axes.set_ylabel("loss on plain stories")
         axes.invert_xaxis()
         axes.legend()
@@ -110,7 +110,7 @@ def forgetting(runs: Sequence[Mapping[str, Any]]) -> Figure:
         return finish(
             canvas,
             alt="Lines of the loss on plain stories over the loss on the new task, one for each "
-            "method, from the base model at the right to the end of training. Loss on the task and "
+            "method, from the base model at the left to the end of training. Loss on the task and "
             f"on stories at the best step: {text}.",
             caption=f"Losses on the task and on stories at the best step: {text}. Dots: that step, "
             "with one standard deviation over the seeds; dotted: the base model.",
