@@ -43,9 +43,8 @@ MERGEABLE = ("LoRA", "IA³")
 LOADS = {
     "cpu": {
         "forward, batch 1": (1, 64, 0),
-        "forward, batch 16": (16, 64, 0),
-        "generate, batch 1": (1, 16, 16),
-        "generate, batch 16": (16, 16, 16),
+        "forward, batch 8": (8, 64, 0),
+        "generate, batch 1": (1, 16, 8),
     },
     "cuda": {
         "forward, batch 1": (1, 128, 0),
@@ -106,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="tiny", help='"tiny" or "smollm2"')
     parser.add_argument("--out", default="results/adapters_latency.json")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="2 rounds, to show that it works")
     options = parser.parse_args(arguments)
     rounds = 2 if options.quick else options.rounds
