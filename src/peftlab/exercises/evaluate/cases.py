@@ -92,14 +92,16 @@ def temperature(rng: Generator) -> list[Case]:
         logits = normal(rng, size, classes)
         labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
         held_out = size - integer(rng, 15, 19)
-        candidates = torch.tensor([0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0])
-        order = torch.randperm(len(candidates), generator=rng)
+        candidates = [0.5, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6]
+        order = torch.randperm(len(candidates), generator=rng).tolist()
+        # The first is neither the best nor the smallest, which would look like a choice.
+        first, *others = [(0.7, 8.0, 11.0)[i] for i in torch.randperm(3, generator=rng).tolist()]
         cases.append(
             {
                 "validation_logits": scale * logits[:held_out],
                 "validation_labels": labels[:held_out],
                 "test_logits": scale * logits[held_out:],
-                "candidates": candidates.double()[order].tolist(),
+                "candidates": [first, *(candidates[place] for place in order), *others],
             }
         )
     return cases
