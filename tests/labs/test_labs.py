@@ -28,6 +28,7 @@ RESULTS = {
     "04_practice": ".*examples, rank .*loss .*",
     "05_dora": ".* r = .*",
     "06_quantization": ".*loss .*",
+    "07_adapters": ".*loss .*",
     "08_prompts": "loss .*",
     "09_library": ".*validation loss .*",
     "10_choose": ".*(?:loss|GiB).*",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from peftlab.errors import PeftlabError
 from peftlab.exercises import (
+    adapters,
     choose,
     dora,
     evaluate,
@@ -54,6 +55,7 @@ LESSONS = {
         Lesson("04_practice", practice.TITLE, practice.PARTS),
         Lesson("05_dora", dora.TITLE, dora.PARTS),
         Lesson("06_quantization", quant.TITLE, quant.PARTS),
+        Lesson("07_adapters", adapters.TITLE, adapters.PARTS),
         Lesson("08_prompts", prompts.TITLE, prompts.PARTS),
         Lesson("09_library", library.TITLE, library.PARTS),
         Lesson("10_choose", choose.TITLE, choose.PARTS),

@@ -170,7 +170,8 @@ def scales(residuals: Mapping[str, Mapping[float, float]]) -> Figure:
             canvas,
             alt="Line plot of what the best affine map leaves over, by a factor of the inputs. "
             f"{'; '.join(spoken)}.",
-            caption=f"The larger its inputs, the less linear an adapter: {'; '.join(found)}.",
+            caption="How linear an adapter looks depends on its inputs. Left over: "
+            f"{'; '.join(found)}.",
         )
 
 
