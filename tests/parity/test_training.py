@@ -7,7 +7,6 @@ import peft
 import pytest
 import torch
 
-from peftlab import PeftlabError
 from peftlab.experiments import models, results, tasks
 from peftlab.parity import fields, training
 
@@ -81,23 +80,19 @@ def test_defaults_that_differ_are_seen():
 
 
 def test_both_libraries_end_equally_well():
-    """Each from its own start: means closer than twice the standard error of their difference,
-    for nearly all of the comparisons; a few of many may be outside by chance."""
-    try:
-        record = results.recorded("library_quality")
-    except PeftlabError:
-        pytest.skip("results/library_quality.json has not been measured yet")
-    runs = record["numbers"]["runs"]
-    found = {}
-    for run in runs:
-        key = run["task"], run["method"]
-        found.setdefault(key, {}).setdefault(run["library"], []).append(run["loss"])
+    """Each from its own start: where both draw from the same distribution, means are closer than
+    twice the standard error of their difference; one of many may be outside by chance."""
+    losses = {}
+    for run in results.recorded("library_quality")["numbers"]["runs"]:
+        sides = losses.setdefault((run["task"], run["method"]), {})
+        sides.setdefault(run["library"], []).append(run["loss"])
     inside = []
-    for (_, method), sides in found.items():
-        if method.startswith("prefix"):
+    for (task, method), sides in losses.items():
+        if method == "prefix":  # PEFT's starts with another standard deviation
             continue
-        ours, theirs = sides["peftlab"], sides["peft"]
+        ours = sides.get("peftlab") or losses[task, "prefix"]["peftlab"]
+        theirs = sides["peft"]
         assert len(ours) == len(theirs) == 5
-        error = (statistics.variance(ours) / 5 + statistics.variance(theirs) / 5) ** 0.5
+        error = ((statistics.variance(ours) + statistics.variance(theirs)) / 5) ** 0.5
         inside.append(abs(statistics.fmean(ours) - statistics.fmean(theirs)) <= 2 * error + SAME)
-    assert sum(inside) >= 0.85 * len(inside)
+    assert len(inside) >= 2 and sum(inside) >= 0.85 * len(inside)
