@@ -15,6 +15,7 @@ CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
 extensions = ["myst_nb", "peftlab_book"]
+source_suffix = {{".md": "myst-nb"}}  # Sphinx remembers that of an earlier application
 nb_execution_mode = "force"
 nb_execution_raise_on_error = False
 html_theme = "basic"
