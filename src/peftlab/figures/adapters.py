@@ -65,9 +65,10 @@ def sizes(runs: Sequence[Mapping[str, Any]]) -> Figure:
             if method not in lines:
                 [(count, mean, spread)] = found.values()
                 axes.errorbar(count, mean, yerr=spread, color=INK, marker="x", capsize=3)
+                last = count == max(c for each in groups.values() for c, _, _ in each.values())
                 axes.annotate(
-                    NAMES[method], (count, mean), textcoords="offset points", xytext=(3, -13),
-                    fontsize=9,
+                    NAMES[method], (count, mean), textcoords="offset points",
+                    xytext=(-6 if last else 6, 3), ha="right" if last else "left", fontsize=9,
                 )  # fmt: skip
             spoken.append(
                 f"{NAMES[method]}: "
