@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftlab.compare import journal
@@ -24,6 +24,7 @@ def test_rows_come_back(tmp_path):
         assert rows == [row(0), row(1, outputs=["Ärr\n"])]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_a_line_that_was_cut_off_is_ignored_wherever_it_was_cut(tmp_path_factory, kept):
     folder = tmp_path_factory.mktemp("journal")

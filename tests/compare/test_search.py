@@ -2,7 +2,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftlab.compare.methods import METHODS
@@ -29,6 +29,7 @@ def test_every_method_starts_with_five_rates_over_two_decades(name):
     assert METHODS[name].rate in rates
 
 
+@settings(deadline=None)
 @given(st.floats(-5, 1), st.floats(-2, 2), st.floats(0.3, 3))
 def test_the_search_goes_on_until_the_best_is_inside(middle, offset, divergence):
     """A loss with one optimum near the middle, and divergence somewhere above it."""

@@ -82,6 +82,7 @@ def test_ranks_share_ties():
     assert ranks({"a": 3.0, "b": 1.0}, higher_is_better=False) == {"b": 1.0, "a": 2.0}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 4), min_size=1, max_size=8))
 def test_ranks_add_up(values):
     count = len(values)
@@ -95,6 +96,7 @@ POINTS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_the_pareto_front_is_what_nothing_beats(points):
     def beats(a, b):
