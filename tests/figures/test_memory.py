@@ -83,7 +83,7 @@ def test_findings_are_computed():
     assert "Plain: 10.0 kB per token at 64 tokens and 20.0 kB at 128" in growth
     assert "fused: 10.0 kB per token at 64 tokens and 10.0 kB at 128" in growth
     assert "median error 2 %, largest 5 % (large)" in DRAWN["estimates"]().caption
-    assert "2 were measured when the formulas were done: median error 3.5 %" in (
+    assert "2 were measured after the formulas were done: median error 3.5 %" in (
         DRAWN["estimates"]().caption
     )
     assert HARDWARE in DRAWN["estimates"]().caption

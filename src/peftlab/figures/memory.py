@@ -252,7 +252,7 @@ def estimates(pairs: Sequence[Pair], hardware: str) -> Figure:
         if new:
             largest = max(abs(pair.error) for pair in new)
             found += (
-                f". Of these, {len(new)} were measured when the formulas were done: median error "
+                f". Of these, {len(new)} were measured after the formulas were done: median error "
                 f"{_median_error(new)}, largest {100 * largest:.2g} %"
             )
         return finish(

@@ -210,7 +210,9 @@ def cut_losses(record: Mapping[str, Any], hardware: str) -> Figure:
     with drawing(1, 2, width=7.6, height=3.4) as (canvas, (left, right)):
         _with_bars(left, ranks, cut, PALETTE[1], "cut to rank r")
         left.axhline(whole, color=INK, linewidth=1, linestyle=LINES[1])
-        left.text(ranks[0], whole, "full ΔW", va="top", fontsize=9)
+        left.annotate(
+            "full ΔW", (ranks[0], whole), (0, -3), textcoords="offset points", va="top", fontsize=9
+        )
         left.axhline(none, color=INK, linewidth=1, linestyle=LINES[3])
         left.text(ranks[-1], none, "no ΔW", va="bottom", ha="right", fontsize=9)
         left.set_title("the update ΔW")

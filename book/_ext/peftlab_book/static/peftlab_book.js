@@ -152,10 +152,11 @@ function setUpQuiz(card) {
 }
 
 // Printed tables must not break within a line, as printed prose may: two lines or more that align
-// something with spaces scroll in their own box.
+// something with spaces scroll in their own box. What a check says is prose, label by label.
 function keepColumns(output) {
   const aligned = output.textContent.split("\n").filter((line) => /\S {2,}\S/.test(line));
-  output.classList.toggle("pl-columns", aligned.length > 1);
+  const verdict = output.textContent.startsWith("status ");
+  output.classList.toggle("pl-columns", aligned.length > 1 && !verdict);
 }
 
 document.querySelectorAll("div.cell_output pre").forEach(keepColumns);
