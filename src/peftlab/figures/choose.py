@@ -101,8 +101,10 @@ def pareto(panels: Mapping[str, Mapping[str, tuple[float, float]]], quality: str
                 drawstyle="steps-post", linewidth=1.4, label="on the front",
             )  # fmt: skip
             for number, name in enumerate(front, 1):
+                # Even numbers stand beside their point, since neighbours may all but coincide.
+                place = (-3, 6) if number % 2 else (6, -4)
                 panel.annotate(
-                    str(number), points[name], textcoords="offset points", xytext=(-3, 6),
+                    str(number), points[name], textcoords="offset points", xytext=place,
                     fontsize=9,
                 )  # fmt: skip
             prices = [price for price, _ in points.values()]

@@ -150,8 +150,11 @@ def reliability(found: Mapping[str, Calibration]) -> Figure:
             panel.set_title(f"{name}\nECE {made.ece:.2f}, Brier {made.brier:.2f}", fontsize=10)
             panel.set_xlabel("confidence")
             panel.set_xlim(0, 1)
-            panel.set_ylim(0, 1)
-            way = "surer than right" if made.confidence > made.accuracy else "less sure than right"
+            panel.set_ylim(0, 1.04)  # a dot at one stays whole
+            gap = round(made.confidence, 2) - round(made.accuracy, 2)
+            way = "as sure as right"
+            if gap:
+                way = "surer than right" if gap > 0 else "less sure than right"
             findings.append(
                 f"{name}: confidence {made.confidence:.0%}, accuracy {made.accuracy:.0%}, {way}, "
                 f"ECE {made.ece:.2f}"

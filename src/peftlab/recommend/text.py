@@ -112,6 +112,6 @@ def _cited(reason: Reason) -> str:
 
 def _items(texts: Iterable[str]) -> list[str]:
     return [
-        fill(text, 96, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+        fill(text, 88, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
         for text in texts
     ]
