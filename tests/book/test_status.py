@@ -87,13 +87,16 @@ def test_a_record_has_its_hardware_date_place_and_command(html):
     assert "results/grading.json" not in html
 
 
-def test_only_quoted_names_of_records_count():
+def test_words_of_the_tables():
+    """Only quoted names of records count, and devices are counted."""
     sys.path.insert(0, str(ROOT / "book" / "_ext"))
     try:
-        from peftlab_book.status import names_in, outcome
+        from peftlab_book.status import machines, names_in, outcome
     finally:
         sys.path.remove(str(ROOT / "book" / "_ext"))
     source = """recorded("memory_cuda"); for name in ('parity_cpu', "other"): grading"""
     known = ["parity_cpu", "memory_cuda", "grading"]
     assert names_in(source, known) == ("memory_cuda", "parity_cpu")
     assert outcome({}) == "not run"
+    assert machines("NVIDIA H200, NVIDIA H200") == "2 x NVIDIA H200"
+    assert machines("x86_64 CPU, 2 cores") == "x86_64 CPU, 2 cores"

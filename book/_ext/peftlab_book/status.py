@@ -156,7 +156,7 @@ class FillStatus(SphinxPostTransform):
             rows.append(
                 [
                     nodes.literal("", f"results/{name}.json"),
-                    nodes.Text(record.get("hardware", "not noted")),
+                    nodes.Text(machines(record.get("hardware", "not noted"))),
                     nodes.Text(record.get("date", "not noted")),
                     nodes.inline("", "", *cell),
                     nodes.literal("", record.get("command", "not noted")),
@@ -177,6 +177,12 @@ class FillStatus(SphinxPostTransform):
             refwarn=True,
         )
         return link
+
+
+def machines(hardware: str) -> str:
+    """The hardware of a record; a row of equal devices becomes their number and their name."""
+    names = hardware.split(", ")
+    return f"{len(names)} x {names[0]}" if len(names) > len(set(names)) == 1 else hardware
 
 
 def minute(timestamp: float) -> str:
