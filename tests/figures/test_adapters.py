@@ -65,14 +65,14 @@ def test_sizes_gives_the_ends_of_lines_and_single_points():
 
 def test_the_distance_from_a_matrix_is_averaged_over_layers_and_seeds():
     figure = DRAWN["left_over"]()
-    assert "ReLU 0.38" in figure.caption and "LoRA 2e-07" in figure.caption
+    assert "ReLU: 0.38" in figure.caption and "LoRA: 2e-07" in figure.caption
     assert "12 % at 0.1" in DRAWN["scales"]().caption
     assert "adapter 1.25; affine map 2.00" in DRAWN["stand_ins"]().caption
 
 
 def test_overhead_names_the_slowest_for_each_load():
     figure = DRAWN["overhead"]()
-    assert "batch 1: LoRA takes longest, 1.75 times" in figure.caption
+    assert "Batch 1: LoRA takes longest, 1.75 times" in figure.caption
     assert "batch 64: LoRA takes longest, 1.25 times" in figure.caption
     assert "base, again 1.00" in figure.alt
 

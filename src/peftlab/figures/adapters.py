@@ -123,7 +123,7 @@ def left_over(residuals: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
                 linestyle=LINES[index % len(LINES)], label=name,
             )  # fmt: skip
             spoken.append(f"{name}: " + ", ".join(f"{mean:.2g}" for mean in means))
-            found.append(f"{name} {statistics.mean(means):.2g}")
+            found.append(f"{name}: {statistics.mean(means):.2g}")
         axes.set_yscale("log")
         axes.set_xticks(range(len(next(iter(residuals.values()))[0])))
         axes.set_xlabel("layer")
@@ -239,12 +239,13 @@ def overhead(loads: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
             found.append(f"{load}: {slowest} takes longest, {ratios[slowest]['median']:.2f} times")
         axes[0][0].set_yticks(range(len(names)), names)
         axes[0][0].invert_yaxis()
+        text = "; ".join(found)
         return finish(
             canvas,
             alt="Dots of the time relative to the bare model, a row for each method and a panel "
             f"for each load. {'; '.join(spoken)}.",
-            caption=f"{'; '.join(found)} the bare model. Dots: medians of ratios within a round; "
-            "bars: the middle half of the rounds.",
+            caption=f"{text[0].upper()}{text[1:]} the bare model. Dots: medians of ratios within a "
+            "round; bars: the middle half of the rounds.",
         )
 
 

@@ -30,7 +30,7 @@ def loss_curves(histories: Mapping[str, History]) -> Figure:
     findings = []
     with drawing() as (canvas, axes):
         for (name, history), color in zip(histories.items(), PALETTE, strict=False):
-            axes.plot(history.steps, history.losses, color=color, alpha=0.35, linewidth=1)
+            axes.plot(history.steps, history.losses, color=color, alpha=0.5, linewidth=1)
             finding = f"{name}: training loss from {history.losses[0]:.2f} "
             finding += f"to {history.losses[-1]:.2f}"
             if history.validation:
@@ -46,7 +46,8 @@ def loss_curves(histories: Mapping[str, History]) -> Figure:
         return finish(
             canvas,
             alt=f"Line plot of the loss over training steps. {spoken}.",
-            caption=f"{spoken}. Dots: validation; thin line: the batch of each step.",
+            caption=f"{spoken[0].upper()}{spoken[1:]}. Dots: validation; thin line: the batch of "
+            "each step.",
         )
 
 
