@@ -87,3 +87,15 @@ def test_a_claim_without_verdict_number_or_place_is_refused(values, message):
     ledger.add("taken", "Another", "1", "true", "live")
     with pytest.raises(PeftlabError, match=message):
         ledger.add(*values)
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("by 6% in the other", "by 6\u00a0% in the other"),
+        ("q_proj -0.47 / +0.82", "q_proj \u22120.47 / +0.82"),
+        ("1e-16 of llama-3.2-1b, 9 %", "1e-16 of llama-3.2-1b, 9 %"),
+    ],
+)
+def test_numbers_are_set_as_the_book_sets_them(written, printed):
+    assert myths.typeset(written) == printed
