@@ -77,7 +77,7 @@ def test_the_course_runs_where_it_is_tested(report):
     assert report["broken"] == {}
     assert report["model"]["ok"], report["model"]["reason"]
     assert course(report, "lesson 00")["ok"]
-    assert course(report, "lesson 03")["ok"]
+    assert course(report, "lessons 01")["ok"]
     assert course(report, "make book")["ok"]
 
 
@@ -104,7 +104,7 @@ def test_packages_that_are_broken_are_named_and_nothing_else_fails(tmp_path):
     assert report["broken"] == {"peft": "ImportError: built for another processor"}
     assert "crashed Python (exit status 132)" in report["four_bit"]["cpu"]["reason"]
     assert not course(report, "4-bit")["ok"]
-    lesson = course(report, "lesson 03")
+    lesson = course(report, "lessons 01")
     assert not lesson["ok"]
     assert "peft cannot be imported" in lesson["reason"]
     assert "pip install" in lesson["remedy"]

@@ -305,8 +305,8 @@ def what_runs(found: dict[str, Any]) -> list[dict[str, Any]]:
         browser = "there is no Chromium", "apt-get install chromium, or install Google Chrome"
 
     verdicts = {
-        "lesson 00: fine-tune the bundled model": core or lacks("matplotlib"),
-        "lesson 03: LoRA, chapter and lab": core or lacks("matplotlib", "peft", "ipykernel"),
+        "lesson 00: a first look at the bundled model": core or lacks("matplotlib"),
+        "lessons 01 to 11: chapters and labs": core or lacks("matplotlib", "peft", "ipykernel"),
         "4-bit base models (PEFTLAB_4BIT=1)": core or four_bit,
         "training on a GPU": core or gpu,
         "make labs: the notebooks in JupyterLab": lacks("jupyterlab", "ipykernel"),
