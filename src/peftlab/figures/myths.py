@@ -58,7 +58,7 @@ class Entry:
         return f"{self.verdict.upper()}: {self.ours} ({self.how})"
 
 
-def typeset(number: str) -> str:
+def _typeset(number: str) -> str:
     """A formatted number as the book prints it: a space before %, a minus sign for a hyphen."""
     spaced = re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", number)
     return re.sub(r"(?<![\w)])-(?=\d)", "\N{MINUS SIGN}", spaced)
@@ -76,7 +76,7 @@ class Ledger:
         Raises:
             PeftlabError: as `Entry`, or the place has a claim already.
         """
-        entry = Entry(anchor, claim, typeset(ours), verdict, how)
+        entry = Entry(anchor, claim, _typeset(ours), verdict, how)
         if any(other.anchor == anchor for other in self.entries):
             raise PeftlabError(f"there is a claim at {anchor!r} already; name another place.")
         self.entries.append(entry)
