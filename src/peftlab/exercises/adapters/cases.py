@@ -7,23 +7,10 @@ in a model without grouped queries. Only there does scaling the wrong axis run a
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
+from peftlab.exercises.draw import different, integer, normal
 from peftlab.exercises.observe import Case
-
-
-def integer(rng: Generator, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
-
-def normal(rng: Generator, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64).to(dtype)
-
-
-def different(rng: Generator, count: int, low: int, high: int) -> list[int]:
-    """``count`` different whole numbers from ``low`` to ``high``."""
-    return [low + int(place) for place in torch.randperm(high - low + 1, generator=rng)[:count]]
 
 
 def count(rng: Generator) -> list[Case]:

@@ -7,27 +7,10 @@ twins, a metric with a chance level, p-values that are not in order.
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
+from peftlab.exercises.draw import different, normal, uniform
 from peftlab.exercises.observe import Case
-
-
-def integer(rng: Generator, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
-
-def between(rng: Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=rng, dtype=torch.float64))
-
-
-def normal(rng: Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64)
-
-
-def different(rng: Generator, count: int, low: int, high: int) -> list[int]:
-    """``count`` different whole numbers from ``low`` to ``high``."""
-    return [low + int(place) for place in torch.randperm(high - low + 1, generator=rng)[:count]]
 
 
 def rate(rng: Generator) -> list[Case]:
@@ -37,13 +20,13 @@ def rate(rng: Generator) -> list[Case]:
         others = [place for place in different(rng, 6, 0, 5) if place != best]
         by_test, by_all, worst = others[:3]
         seeds = different(rng, 4, 1, 99)
-        lowest = between(rng, 1e-6, 1e-4)
+        lowest = uniform(rng, 1e-6, 1e-4)
         rates = [lowest * 10 ** (place / 2) for place in range(7)]
         runs = []
         for seed in seeds:
             tuning = seed == seeds[2]
             for place in reversed(range(7)):
-                validation, test = between(rng, 0.3, 0.7), between(rng, 0.3, 0.7)
+                validation, test = uniform(rng, 0.3, 0.7), uniform(rng, 0.3, 0.7)
                 if place == (best if tuning else by_all):
                     validation = 0.8 if tuning else 0.9
                 if place == by_test:
@@ -60,7 +43,7 @@ def rate(rng: Generator) -> list[Case]:
 
 def interval(rng: Generator) -> list[Case]:
     return [
-        {"scores": between(rng, 0.3, 0.9) + 0.05 * normal(rng, count)}
+        {"scores": uniform(rng, 0.3, 0.9) + 0.05 * normal(rng, count)}
         for count in different(rng, 3, 3, 8)
     ]
 
@@ -70,12 +53,12 @@ def paired(rng: Generator) -> list[Case]:
     cases = []
     for common in different(rng, 3, 3, 7):
         seeds = different(rng, common + 2, 0, 99)
-        shared = {seed: between(rng, 0.4, 0.8) for seed in seeds}
-        shift = between(rng, 0.01, 0.05)
+        shared = {seed: uniform(rng, 0.4, 0.8) for seed in seeds}
+        shift = uniform(rng, 0.01, 0.05)
         one, other = [*seeds[: common - 1], seeds[common], seeds[common - 1]], seeds[:common]
         other = [*reversed(other), seeds[common + 1]]
-        first = {seed: shared[seed] + shift + between(rng, 0, 0.02) for seed in one}
-        second = {seed: shared[seed] + between(rng, 0, 0.02) for seed in other}
+        first = {seed: shared[seed] + shift + uniform(rng, 0, 0.02) for seed in one}
+        second = {seed: shared[seed] + uniform(rng, 0, 0.02) for seed in other}
         cases.append({"first": list(first.items()), "second": list(second.items())})
     return cases
 
@@ -83,9 +66,9 @@ def paired(rng: Generator) -> list[Case]:
 def gain(rng: Generator) -> list[Case]:
     cases = []
     for count in different(rng, 3, 3, 7):
-        base = between(rng, 0.2, 0.5)
-        full = base + between(rng, 0.2, 0.4) + 0.03 * normal(rng, count)
-        scores = base + between(rng, 0.1, 0.3) + 0.03 * normal(rng, count)
+        base = uniform(rng, 0.2, 0.5)
+        full = base + uniform(rng, 0.2, 0.4) + 0.03 * normal(rng, count)
+        scores = base + uniform(rng, 0.1, 0.3) + 0.03 * normal(rng, count)
         cases.append({"scores": scores, "full": full, "base": base})
     return cases
 
@@ -106,9 +89,9 @@ def holm(rng: Generator) -> list[Case]:
     """The second smallest is so near the smallest that its product is lower; two are large."""
     cases = []
     for count in different(rng, 3, 5, 9):
-        smallest = between(rng, 0.002, 0.01)
-        rest = [between(rng, 0.02, 0.1) for _ in range(count - 4)]
-        p = [smallest, smallest * 1.01, *rest, between(rng, 0.6, 0.7), between(rng, 0.75, 0.9)]
+        smallest = uniform(rng, 0.002, 0.01)
+        rest = [uniform(rng, 0.02, 0.1) for _ in range(count - 4)]
+        p = [smallest, smallest * 1.01, *rest, uniform(rng, 0.6, 0.7), uniform(rng, 0.75, 0.9)]
         # A cycle through all places: never in order, and not undone by going the same way again.
         order = different(rng, count, 0, count - 1)
         shuffled = [0.0] * count
@@ -142,8 +125,8 @@ def decide(rng: Generator) -> list[Case]:
     """Nine methods in random order; which one is right depends on the limits."""
     cases = []
     for must_merge in (True, False, True):
-        memory, margin, top = between(rng, 10, 40), between(rng, 0.02, 0.05), between(rng, 0.7, 0.9)
-        size = between(rng, 1e5, 1e6)
+        memory, margin, top = uniform(rng, 10, 40), uniform(rng, 0.02, 0.05), uniform(rng, 0.7, 0.9)
+        size = uniform(rng, 1e5, 1e6)
         rows = [
             # (quality, memory, trainable, mergeable); the comment says who would take it.
             (top + 0.6 * margin, 1.4 * memory, 40 * size, True),  # the best, and too large

@@ -9,16 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from peftlab.exercises.draw import integer, normal
 from peftlab.exercises.observe import Case
-
-
-def integer(rng: Generator, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``, both included."""
-    return int(torch.randint(low, high + 1, (), generator=rng))
-
-
-def normal(rng: Generator, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64).to(dtype)
 
 
 def between(rng: Generator, low: float, high: float, *shape: int) -> Tensor:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from peftlab.exercises.draw import integer, normal, uniform
 from peftlab.exercises.evaluate.probes import CAUSES
-from peftlab.exercises.lora.cases import integer, normal
 from peftlab.exercises.observe import Case
-
-
-def uniform(rng: Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=rng, dtype=torch.float64))
 
 
 def tokens(rng: Generator) -> list[Case]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Generator
 
+from peftlab.exercises.draw import different, integer, normal
 from peftlab.exercises.observe import Case
-from peftlab.exercises.prompts.cases import different, integer, normal
 
 PROJECTIONS = ("attn.q_proj", "attn.v_proj", "attn.cross_q_proj", "mlp.up_proj", "mlp.q_proj_up")
 

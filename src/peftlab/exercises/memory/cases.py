@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Generator
 
-from peftlab.exercises.lora.cases import integer, normal
+from peftlab.exercises.draw import integer, normal
 from peftlab.exercises.observe import Case
 
 GIB = 2**30

@@ -7,14 +7,11 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from peftlab.exercises.lora.cases import alpha, integer, normal
+from peftlab.exercises.draw import integer, normal, uniform
+from peftlab.exercises.lora.cases import alpha
 from peftlab.exercises.observe import Case
 
 SHAPES = ("hidden", "heads", "kv_heads", "head_dim", "ffn", "layers")
-
-
-def uniform(rng: Generator, low: float, high: float) -> float:
-    return low + (high - low) * torch.rand((), generator=rng, dtype=torch.float64).item()
 
 
 def scale(rng: Generator) -> list[Case]:

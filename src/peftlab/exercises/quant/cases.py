@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from peftlab.exercises.lora.cases import integer, normal, sizes
+from peftlab.exercises.draw import integer, normal
+from peftlab.exercises.lora.cases import sizes
 from peftlab.exercises.observe import Case
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from peftlab.exercises.lora.cases import alpha, integer, normal
+from peftlab.exercises.draw import integer, normal
+from peftlab.exercises.lora.cases import alpha
 from peftlab.exercises.observe import Case
 
 DTYPES = (torch.float64, torch.float32, torch.float64)
