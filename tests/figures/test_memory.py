@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from figure_contract import has_words_and_takes_the_page_colour, public_functions
+from figure_contract import FigureContract
 
 from peftlab import PeftlabError
 from peftlab.experiments.activations import Saved
@@ -54,18 +54,8 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_figure_has_words_with_a_number_and_takes_the_colour_of_the_page(name):
-    has_words_and_takes_the_page_colour(DRAWN[name]())
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_the_same_data_gives_the_same_bytes(name):
-    assert DRAWN[name]() == DRAWN[name]()
-
-
-def test_every_figure_function_is_drawn_here():
-    assert public_functions(memory) == set(DRAWN)
+class TestEveryFigure(FigureContract):
+    module, drawn = memory, DRAWN
 
 
 def test_findings_are_computed():
