@@ -115,6 +115,8 @@ def run(notebook: Path, four_bit: bool, *, threads: int = 1) -> Run:
         command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", str(copy)]
         command += [f"--nbval-sanitize-with={SANITIZE}", f"--rootdir={folder}", "--color=no"]
         command += [f"--junitxml={junit}", "-p", "no:cacheprovider", "-q"]
+        # Many kernels start at once, and torch may come from a slow disk.
+        command += ["--nbval-kernel-startup-timeout=300"]
         try:
             done = subprocess.run(
                 command,

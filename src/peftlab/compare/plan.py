@@ -109,9 +109,9 @@ SMOLLM2 = {
     "sentiment": Pair("smollm2", "sentiment", 100, 16, 96, (3200, 320, 640), scored=640),
 }
 TINY = {
+    "facts": Pair("tiny", "facts", 300, 32, 48, (1024, 256, 256), new_tokens=12, scored=256),
     "voice": Pair("tiny", "voice", 200, temperature=0.8, scored=128),
     "slots": Pair("tiny", "slots", 200),
-    "facts": Pair("tiny", "facts", 300, 32, 48, (1024, 256, 256), new_tokens=12, scored=256),
 }
 QUICK = Pair(
     "tiny",

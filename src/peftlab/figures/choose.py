@@ -178,11 +178,13 @@ def rates(
         PeftlabError: a panel has no point half a decade from a best rate.
     """
     found, spoken = [], []
-    with drawing(1, len(panels), width=2.6 * len(panels) + 1, height=3.7, squeeze=False) as (
-        canvas,
-        axes,
-    ):
-        for panel, (title, curves) in zip(axes[0], panels.items(), strict=True):
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    size = {"width": 2.6 * columns + 1, "height": 0.9 + 2.8 * rows}
+    with drawing(rows, columns, squeeze=False, **size) as (canvas, axes):
+        for panel in axes.flat[len(panels) :]:
+            panel.set_visible(False)
+        for panel, (title, curves) in zip(axes.flat, panels.items(), strict=False):
             for curve in curves.values():
                 panel.plot(*zip(*curve, strict=True), color=PALETTE[0], linewidth=1, alpha=0.5)
             middle = _medians(curves)
@@ -213,7 +215,8 @@ def rates(
             )
             points = "; ".join(f"{place:+g}: {value:.2f}" for place, value in middle.items())
             spoken.append(f"{title}: {points}")
-        axes[0][0].set_ylabel("loss above the best (nats per token)")
+        for panel in axes[:, 0]:
+            panel.set_ylabel("loss above the best\n(nats per token)")
         handles, labels = axes[0][0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=2)
         return finish(

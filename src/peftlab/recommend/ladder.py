@@ -204,10 +204,10 @@ def _full_fits(need: Need) -> Iterator[Reason]:
         full = _option(need, rung)
         if full.fits(need.gpu_bytes):
             yield Reason(
-                f"{capital(rung.name)} would fit as well ({gib(full.estimate.peak_bytes)}). LoRA "
-                "mostly forgets less of what the model knew, and a task costs a small file instead "
-                "of a model.",
-                ("biderman2024lora", COMPUTED),
+                f"{capital(rung.name)} would fit as well ({gib(full.estimate.peak_bytes)}). On "
+                "most tasks LoRA forgets less of what the model knew, and a task costs a small "
+                "file instead of a model.",
+                ("biderman2024lora", rules.RECORDED, COMPUTED),
             )
             return
 
