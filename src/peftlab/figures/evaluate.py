@@ -69,52 +69,75 @@ def forgetting(runs: Sequence[Mapping[str, Any]]) -> Figure:
 
     Args:
         runs: records with ``method`` and ``curve``, whose points have ``target`` and ``story``
-            losses at the same steps; several seeds of each method. A line is the mean, the dot on
-            it the step with the lowest mean target loss, with a bar for the seeds.
+            losses at the same steps; several seeds of each method. A line is the mean; the marker
+            is the mean of the steps with the lowest target loss, each seed's own, with bars for
+            the seeds. The picture starts near the first measurement after the start, since the
+            way there takes most of the loss and says little.
 
     Raises:
         PeftlabError: there are no runs.
     """
-    methods = list(dict.fromkeys(run["method"] for run in runs))
-    if not methods:
+    if not runs:
         raise PeftlabError("there are no runs to draw; give at least one.")
-    found = []
-    with drawing(height=3.8) as (canvas, axes):
-        for index, method in enumerate(methods):
+    spoken, costs, shown = [], [], []
+    with drawing(height=4.4) as (canvas, axes):
+        for index, method in enumerate(_ordered({run["method"] for run in runs})):
             curves = [run["curve"] for run in runs if run["method"] == method]
             target, story = (
                 [statistics.fmean(p[key] for p in points) for points in zip(*curves, strict=True)]
                 for key in ("target", "story")
             )
-            best = min(range(len(target)), key=target.__getitem__)
+            kept = [min(curve, key=lambda point: point["target"]) for curve in curves]
+            learned, told = ([point[key] for point in kept] for key in ("target", "story"))
+            place = statistics.fmean(learned), statistics.fmean(told)
             axes.plot(
-                target, story, color=PALETTE[index], linestyle=LINES[index % len(LINES)],
-                label=_label(method),
+                target, story, color=PALETTE[index % len(PALETTE)],
+                linestyle=LINES[index % len(LINES)], linewidth=1.6,
             )  # fmt: skip
             axes.errorbar(
-                target[best], story[best],
-                xerr=_deviation([curve[best]["target"] for curve in curves]),
-                yerr=_deviation([curve[best]["story"] for curve in curves]),
-                color=PALETTE[index], marker=MARKERS[index % len(MARKERS)], markersize=7, capsize=3,
+                *place, xerr=_deviation(learned), yerr=_deviation(told),
+                color=PALETTE[index % len(PALETTE)], marker=MARKERS[index % len(MARKERS)],
+                markersize=7, capsize=3, linestyle=LINES[index % len(LINES)], label=_label(method),
+                zorder=3,
             )  # fmt: skip
-            found.append(
-                f"{_label(method)} {target[best]:.2f} and {story[best]:.2f} "
-                f"(forgotten {story[best] - story[0]:.2f})"
-            )
+            shown += target[1:] or target
+            cost = place[1] - story[0]
+            costs.append(f"{_label(method)}: {cost:.2f}")
+            spoken.append(f"{_label(method)}: {place[0]:.2f} and {place[1]:.2f}")
         axes.axhline(story[0], color=INK, linestyle=":", linewidth=1)
         axes.set_xlabel("loss on the new task (nats per token); better to the right")
         axes.set_ylabel("loss on plain stories")
-        axes.invert_xaxis()
-        axes.legend()
-        text = "; ".join(found)
+        room = 0.05 * (max(shown) - min(shown)) or 0.1
+        axes.set_xlim(max(shown) + room, min(shown) - room)
+        handles, labels = axes.get_legend_handles_labels()
+        # Outside, where no line can run through it; without the error bars.
+        canvas.legend(
+            [handle[0] for handle in handles], labels, loc="outside upper center", ncols=3,
+            handlelength=3.4,
+        )  # fmt: skip
         return finish(
             canvas,
             alt="Lines of the loss on plain stories over the loss on the new task, one for each "
-            "method, from the base model at the left to the end of training. Loss on the task and "
-            f"on stories at the best step: {text}.",
-            caption=f"Losses on the task and on stories at the best step: {text}. Dots: that step, "
-            "with one standard deviation over the seeds; dotted: the base model.",
+            "method, to the end of training. They come from the base model, at "
+            f"{target[0]:.2f} and {story[0]:.2f}, left of the picture. Loss on the task and on "
+            f"stories at the best step: {'; '.join(spoken)}.",
+            caption="Nats forgotten at the step with the lowest loss on the task: "
+            f"{'; '.join(costs)}. Markers: the means there, with one standard deviation over the "
+            f"seeds. Dotted: the base model, whose loss on the task, {target[0]:.2f}, is left of "
+            "the picture.",
         )
+
+
+def _ordered(methods: set[str]) -> list[str]:
+    """Full fine-tuning, then LoRA from the highest rank to the lowest, then everything else."""
+
+    def place(method: str) -> tuple[int, int, str]:
+        rank = method.removeprefix("lora-")
+        if rank.isdigit():
+            return 1, -int(rank), ""
+        return (0, 0, "") if method == "full" else (2, 0, method)
+
+    return sorted(methods, key=place)
 
 
 def reliability(found: Mapping[str, Calibration]) -> Figure:
