@@ -1,6 +1,7 @@
 """`make gpu`: what it counts, what it calls a failure, and what it says where there is no GPU."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import nbformat
@@ -8,6 +9,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from peftlab.experiments import results
 from tools import gpu_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,3 +125,17 @@ def test_arguments_that_cannot_be_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         gpu_notebooks.main(arguments)
     assert arguments[-1] in capsys.readouterr().err
+
+
+def test_the_recorded_runs_are_green():
+    """Labs 01 to 11 and their solutions, in 16 bit and in 4 bit; where 4 bit were asked for, layers
+    in 4 bit have computed."""
+    runs = results.recorded("gpu_notebooks")["numbers"]["runs"]
+    ran = {(run["notebook"], run["four_bit"]) for run in runs}
+    lessons = [path.name for path in (ROOT / "labs").glob("*.ipynb") if path.name < "12"]
+    assert len(lessons) == 11 and len(runs) == 44
+    for lesson, folder, four_bit in product(lessons, ("labs", "solutions"), (True, False)):
+        assert (f"{folder}/{lesson}", four_bit) in ran
+    for run in runs:
+        assert not run["problems"] and run["failed"] == run["skipped"] == 0 and run["passed"] > 20
+        assert run["four_bit_layers"] >= 50 * run["four_bit"]

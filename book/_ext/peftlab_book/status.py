@@ -126,7 +126,7 @@ class FillStatus(SphinxPostTransform):
                     self.link(page.name),
                     nodes.Text(str(page.cells)),
                     nodes.Text(f"{seconds:.0f}" if seconds is not None else "not noted"),
-                    nodes.Text(minute(when) if when else "never"),
+                    unbroken(minute(when) if when else "never"),
                     nodes.Text(outcome(page.ran)),
                     nodes.Text(", ".join(page.records) or "all live"),
                 ]
@@ -157,7 +157,7 @@ class FillStatus(SphinxPostTransform):
                 [
                     nodes.literal("", f"results/{name}.json"),
                     nodes.Text(machines(record.get("hardware", "not noted"))),
-                    nodes.Text(record.get("date", "not noted")),
+                    unbroken(record.get("date", "not noted")),
                     nodes.inline("", "", *cell),
                     nodes.literal("", record.get("command", "not noted")),
                 ]
@@ -188,6 +188,11 @@ def machines(hardware: str) -> str:
 def minute(timestamp: float) -> str:
     """A time of day in UTC."""
     return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M}"
+
+
+def unbroken(text: str) -> nodes.inline:
+    """A text that stays on one line."""
+    return nodes.inline("", text, classes=["pl-unbroken"])
 
 
 def outcome(ran: dict[str, Any]) -> str:
