@@ -1,6 +1,7 @@
 """What does each method cost at inference? Forward passes and greedy generation, as ratios.
 
-    python -m benchmarks.adapters_latency --out results/adapters_latency.json
+    OMP_NUM_THREADS=1 python -m benchmarks.adapters_latency --out results/adapters_latency.json
+    python -m benchmarks.adapters_latency --rounds 9 --out results/adapters_latency_cuda.json
     python -m benchmarks.adapters_latency --model smollm2 --out results/adapters_smollm2.json
 
 Every method is put on a model of its own, with random parameters (their values cost no time) in the
@@ -27,7 +28,7 @@ from peftlab.experiments import models, results
 from peftlab.experiments.biases import add_biases
 from peftlab.experiments.latency import interleaved, ratio
 
-COMMAND = "python -m benchmarks.adapters_latency --model {model} --out {out}"
+COMMAND = "python -m benchmarks.adapters_latency --model {model} --rounds {rounds} --out {out}"
 BASE, AGAIN, BIASED = "base", "base, again", "base with biases"
 METHODS: dict[str, Any] = {
     "LoRA": peftlab.LoRAConfig(rank=8, targets="all-linear"),
@@ -138,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
         what="Time of a forward pass, and per new token of greedy generation (milliseconds, median "
         f"of {rounds} interleaved rounds), and as a ratio to the bare model in the same round "
         "(median and quartiles); BitFit's ratios are to the model with biases",
-        command=COMMAND.format(model=options.model, out=options.out),
+        command=COMMAND.format(model=options.model, rounds=rounds, out=options.out),
         seeds=[0],
         numbers={
             "model": options.model,

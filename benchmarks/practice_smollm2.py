@@ -1,6 +1,6 @@
 """Ranks 8 to 256 on a real model: SmolLM2-135M-Instruct reads openings of stories into JSON.
 
-    python -m benchmarks.practice_smollm2 --workers 36
+    python -m benchmarks.practice_smollm2 --workers 15
 
 LoRA on all linear layers with alpha = 2r, 100 steps of 8 examples. Rates are chosen on the
 validation split with a seed of their own; five others are measured on the test split. Needs
@@ -23,14 +23,14 @@ from benchmarks.practice_grid import start_worker
 from peftlab import LoRAConfig, PeftlabError
 from peftlab.experiments import evaluate, models, results, tasks, train
 
-COMMAND = "python -m benchmarks.practice_smollm2 --workers 36"
+COMMAND = "python -m benchmarks.practice_smollm2 --workers 15"
 WHAT = (
     "Loss (nats per target token) and exact match of SmolLM2-135M-Instruct on the slots task "
     "after 100 steps of 8 examples of LoRA on all linear layers with alpha = 2r, by rank; rates "
     "chosen on the validation split with a seed of their own"
 )
 RANKS = (8, 64, 128, 256)
-RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 TUNING_SEED = 100
 TEST_SEEDS = (0, 1, 2, 3, 4)
 STEPS, BATCH_SIZE, MAX_LENGTH = 100, 8, 160

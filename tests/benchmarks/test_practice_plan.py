@@ -1,9 +1,12 @@
 """The grid of lesson 04: equal parameters, honest seeds, every cell tuned before it is tested."""
 
+from itertools import product
+
 import torch
 
 import peftlab
 from benchmarks import practice_plan as plan
+from benchmarks import practice_smollm2 as larger
 from peftlab.experiments import models, results
 
 
@@ -48,3 +51,18 @@ def test_the_recorded_grid_is_the_planned_one():
     }
     cells = [cell for part in plan.PARTS for cell in plan.cells(part)]
     assert sum(r["split"] == "test" for r in runs) == len(cells) * len(plan.TEST_SEEDS)
+
+
+def test_the_larger_models_record_is_the_planned_one():
+    runs = results.recorded("practice_smollm2")["numbers"]["runs"]
+    tuned = {(r["rank"], r["rate"]): r for r in runs if r["split"] == "validation"}
+    assert set(tuned) == set(product(larger.RANKS, larger.RATES))
+    assert {r["seed"] for r in tuned.values()} == {larger.TUNING_SEED}
+    assert larger.TUNING_SEED not in larger.TEST_SEEDS
+    assert len(runs) == len(tuned) + len(larger.RANKS) * len(larger.TEST_SEEDS)
+    for rank in larger.RANKS:
+        best = min(larger.RATES, key=lambda rate, r=rank: tuned[r, rate]["loss"])
+        assert min(larger.RATES) < best < max(larger.RATES)
+        tested = [r for r in runs if r["split"] == "test" and r["rank"] == rank]
+        assert {r["rate"] for r in tested} == {best}
+        assert sorted(r["seed"] for r in tested) == list(larger.TEST_SEEDS)

@@ -217,10 +217,10 @@ def overhead(loads: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
         raise PeftlabError("there is nothing to draw; give the ratios of at least one load.")
     names = list(next(iter(loads.values())))
     spoken, found = [], []
+    width = min(3.2 + 1.7 * len(loads), 9)  # more would be too small to read in the book's column
     with drawing(
-        1, len(loads), width=3.2 + 1.7 * len(loads), height=1.2 + 0.26 * len(names), sharey=True,
-        squeeze=False,
-    ) as (canvas, axes):  # fmt: skip
+        1, len(loads), width=width, height=1.2 + 0.26 * len(names), sharey=True, squeeze=False
+    ) as (canvas, axes):
         for index, (panel, (load, ratios)) in enumerate(zip(axes[0], loads.items(), strict=True)):
             for place, name in enumerate(names):
                 ratio = ratios[name]

@@ -12,6 +12,14 @@ from peftlab.figures.style import INK, PALETTE, Figure, drawing, finish
 LIMIT = 1e-4  # nats; differences below it count as none
 MARKERS = {"peftlab": "o", "peft": "s"}
 COLOURS = {"peftlab": PALETTE[0], "peft": PALETTE[1]}
+# What is known of a method → name, marker, colour, place in its row, whether it is filled.
+KINDS = {
+    "gap": ("two libraries, 32 bit", "o", PALETTE[0], -0.22, True),
+    "rounding": ("ours, start rounded, 32 bit", "D", INK, 0.0, False),
+    "gap_64_bit": ("two libraries, 64 bit", "s", PALETTE[1], 0.22, True),
+}
+ZERO = 1e-9  # where a difference of zero is drawn
+Gaps = Mapping[str, Mapping[str, float]]
 Quality = Mapping[str, Mapping[str, Sequence[float]]]
 
 
@@ -57,49 +65,74 @@ def side_by_side(ours: Sequence[float], theirs: Sequence[float], method: str) ->
         )
 
 
-def gaps(largest: Mapping[str, float], hardware: str) -> Figure:
-    """The largest difference of a step's loss, by method.
+def gaps(records: Mapping[str, Gaps]) -> Figure:
+    """The largest difference of a step's loss, by method, beside what rounding alone does.
 
     Args:
-        largest: by method, in nats.
-        hardware: what it was measured on.
+        records: hardware → method → ``gap`` (between the libraries in 32 bit), ``gap_64_bit`` and
+            ``rounding`` (our own code against itself from a start moved by one rounding), in nats.
 
     Raises:
         PeftlabError: there is no method.
     """
-    if not largest:
+    if not records or not all(records.values()):
         raise PeftlabError("there are no differences to draw; give at least one method.")
-    floor = 1e-8
-    with drawing(height=1.2 + 0.34 * len(largest)) as (canvas, axes):
-        for place, gap in enumerate(largest.values()):
-            axes.plot([floor, max(gap, floor)], [place, place], color=PALETTE[0], linewidth=2)
-            axes.plot(max(gap, floor), place, "o", color=PALETTE[0])
-            axes.text(1.6 * max(gap, floor), place, f"{gap:.0e}" if gap else "0", va="center")
-        axes.axvline(LIMIT, color=PALETTE[1], linestyle="--")
-        axes.set_xscale("log")
-        axes.set_xlim(floor, 1e-3)
-        axes.set_yticks(range(len(largest)), list(largest))
-        axes.invert_yaxis()
-        axes.grid(False, axis="y")
-        axes.set_xlabel("largest difference of a step's loss, nats")
-        same = [name for name, gap in largest.items() if gap == 0]
-        worst = max(largest, key=largest.__getitem__)
-        found = (
-            f"Over 20 steps no method's loss differs by more than {largest[worst]:.0e} nats "
-            f"({worst}) between the libraries; "
-            f"{', '.join(same) if same else 'none'} {'is' if len(same) == 1 else 'are'} equal to "
-            "the last bit"
-        )
-        said = ", ".join(f"{name} {gap:.0e}" for name, gap in largest.items())
+    methods = list(next(iter(records.values())))
+    size = {"width": 7.4, "height": 1.6 + 0.36 * len(methods)}
+    with drawing(1, len(records), **size, squeeze=False, sharey=True) as (canvas, grid):
+        said, found = [], []
+        for axes, (hardware, rows) in zip(grid[0], records.items(), strict=True):
+            for key, (_, marker, colour, shift, filled) in KINDS.items():
+                axes.plot(
+                    [row[key] or ZERO for row in rows.values()],
+                    [place + shift for place in range(len(rows))],
+                    linestyle="", marker=marker, markersize=6, color=colour,
+                    markerfacecolor=colour if filled else "none",
+                )  # fmt: skip
+            said.append(
+                f"{hardware}: "
+                + "; ".join(
+                    f"{method} "
+                    + ", ".join(f"{row[key]:.0e}" if row[key] else "0" for key in KINDS)
+                    for method, row in rows.items()
+                )
+            )
+            most = {
+                key: f"{rows[worst][key]:.0e} nats ({worst})"
+                for key in KINDS
+                for worst in [max(rows, key=lambda name, rows=rows, key=key: rows[name][key])]
+            }
+            found.append(
+                f"On {hardware}, the libraries differ by at most {most['gap']} in 32 bit and "
+                f"{most['gap_64_bit']} in 64 bit; rounding the start moves our own code by up to "
+                f"{most['rounding']}"
+            )
+            axes.axvline(LIMIT, color=INK, linestyle="--", linewidth=1)
+            axes.set_xscale("log")
+            axes.set_xlim(ZERO / 2.5, 1e-3)
+            axes.set_xticks([ZERO, 1e-7, 1e-5, 1e-3], ["0", *(f"$10^{{-{n}}}$" for n in (7, 5, 3))])
+            axes.set_xticks([], minor=True)
+            axes.set_title(hardware)
+            axes.set_xlabel("largest difference, nats")
+        grid[0][0].set_yticks(range(len(methods)), methods)
+        grid[0][0].invert_yaxis()
+        for name, marker, colour, _, filled in KINDS.values():
+            grid[0][0].plot(
+                [], [], linestyle="", marker=marker, markersize=6, color=colour, label=name,
+                markerfacecolor=colour if filled else "none",
+            )  # fmt: skip
+        canvas.legend(loc="outside upper center", ncols=len(KINDS))
+        order = "; ".join(name for name, *_ in KINDS.values())
         return finish(
             canvas,
-            alt=f"Dot plot on a logarithmic scale: {said}.",
-            caption=f"{found}. Dashed: {LIMIT:g}. Measured on {hardware}.",
+            alt="Dot plot with a logarithmic axis, a panel for each machine and three marks for "
+            f"each method ({order}). {'. '.join(said)}.",
+            caption=f"{'. '.join(found)}. Dashed: {LIMIT:g}.",
         )
 
 
 def quality(results: Mapping[str, Quality], unequal: Sequence[str] = ()) -> Figure:
-    """Validation losses of both libraries, a panel for each task, a dot for each seed.
+    """Validation losses of both libraries, a panel for each task, a mark for each seed.
 
     Args:
         results: task → method → library → one loss for each seed.
@@ -141,11 +174,21 @@ def quality(results: Mapping[str, Quality], unequal: Sequence[str] = ()) -> Figu
             if method not in unequal
             for ours, theirs in [tuple(libraries.values())]
         )
-        apart = f" {', '.join(unequal)}: the two start differently." if unequal else ""
+        apart = "".join(
+            f" {name}: the two start differently, and PEFT's mean is "
+            + ", ".join(
+                f"{abs(more):.3f} {'higher' if more > 0 else 'lower'} ({task})"
+                for task, found in results.items()
+                for ours, theirs in [tuple(found[name].values())]
+                for more in [statistics.fmean(theirs) - statistics.fmean(ours)]
+            )
+            + "."
+            for name in unequal
+        )
         return finish(
             canvas,
             alt="Dots of the validation loss of each seed, means: " + "; ".join(said) + ".",
-            caption="Each library from starting values of its own, a dot for each seed, a bar for "
+            caption="Each library from starting values of its own, a mark for each seed, a bar for "
             "the mean. Where both start from the same distribution, the means are at most "
             f"{distance:.3f} nats apart ({where}).{apart}",
         )

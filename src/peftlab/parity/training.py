@@ -218,3 +218,38 @@ def twin_losses(
         fit(side, chosen.method, batches(examples, config, device), config)
         for side in (mine, theirs)
     )
+
+
+def rounding_gap(
+    base: nn.Module, name: str, examples: Sequence[tasks.Encoded], *, steps: int = 20, seed: int = 0
+) -> float:
+    """How far apart rounding alone takes two runs of our own code: the largest difference of a
+    step's loss, in nats.
+
+    Both have the same code and the same batches. One starts with every trained value moved to the
+    next number of its precision, up or down at random. What two libraries differ by cannot be told
+    from rounding if it is not larger.
+
+    Args:
+        base: the model without an adapter; it is copied.
+        name: one of ``methods``.
+        examples: encoded texts, see ``tasks.encode``.
+        steps: optimizer steps.
+        seed: of the starting values, the order of the texts and the directions.
+    """
+    chosen = methods(steps)[name]
+    config = TrainConfig(steps, learning_rate=chosen.rate, seed=seed)
+    device = next(base.parameters()).device
+    torch.manual_seed(seed)
+    plain = ours(base, chosen.method)
+    moved = copy.deepcopy(plain)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            if parameter.requires_grad:
+                towards = torch.randn_like(parameter).sign() * torch.inf
+                parameter.copy_(torch.nextafter(parameter, towards))
+    losses = [
+        fit(side, chosen.method, batches(examples, config, device), config)
+        for side in (plain, moved)
+    ]
+    return max(abs(a - b) for a, b in zip(*losses, strict=True))
