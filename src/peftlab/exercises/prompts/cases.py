@@ -111,7 +111,7 @@ def mass(rng: Generator) -> list[Case]:
     cases = []
     for _ in range(2):
         batch, heads, tokens, length = different(rng, 4, 2, 6)
-        length += 3
+        length += 5  # more than there are virtual tokens, and every row keeps some of its own
         scores = 2 * normal(rng, batch, heads, length, tokens + length)
         hidden = torch.ones(length, length, dtype=torch.bool).triu(1)
         scores[..., tokens:] = scores[..., tokens:].masked_fill(hidden, float("-inf"))
