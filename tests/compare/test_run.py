@@ -178,6 +178,24 @@ def test_a_process_that_dies_takes_only_its_run_with_it(tmp_path, monkeypatch):
     assert not failures(compare(plan, tmp_path))
 
 
+def test_what_broke_is_tried_once_more_with_fewer_beside_it(tmp_path, monkeypatch):
+    plan, made, said = small_plan(search=True), [], []
+
+    def do(run, plan, device):
+        if len(made) == 1 and run.purpose == SEARCH and run.method == "full":
+            return run.as_row() | {"failed": "OutOfMemoryError: no room", "again": True}
+        return invented(run, plan)
+
+    def engine(name, plan, workers, gpus):
+        made.append(workers)
+        return InProcess(plan, do)
+
+    monkeypatch.setattr(run, "_engine", engine)
+    found = compare(plan, tmp_path / "broken", workers=6, say=said.append)
+    assert made == [6, 3] and "5 runs broke" in said[0]
+    assert found == compare(plan, tmp_path / "whole") and not failures(found)
+
+
 def test_costs_are_measured_alone_on_their_device():
     engine = Local(small_plan(), ["gpu-a", "gpu-b", "gpu-a", "gpu-b"])
     opened = []
@@ -288,7 +306,8 @@ def test_the_ray_engine_hands_out_runs_and_survives_lost_ones(tmp_path, monkeypa
     assert "RayError: the node has gone" in failed and not ray.running
     share = 1 / run.PER_GPU if gpus else None
     whole = 1 if gpus else None
-    assert Counter(ray.options_seen) == {(COST, whole): 1, (REPORT, share): 4}
+    # The lost one was tried a second time.
+    assert Counter(ray.options_seen) == {(COST, whole): 1, (REPORT, share): 5}
 
 
 def test_ray_gives_the_same_rows(tmp_path):

@@ -59,11 +59,21 @@ def compare(
     with journal.opened(folder, _of_journal(plan)) as (rows, add):
         needed = {run.key for run in plan.runs(rows)}
         rows = [row for row in rows if journal.key_of(row) in needed]
-        left = plan.left(rows)
-        if rows and left:
-            say(f"{len(rows)} runs are in {folder} already; {len(left)} are left, or a few more.")
-        if left:
-            rows += _carry_out(plan, rows, add, _engine(engine, plan, count, gpus), progress)
+        # What broke may have been short of memory: once more, with half as many beside it. Until
+        # then a search waits for it, so that a full memory chooses no learning rate.
+        for patient, side_by_side in ((True, count), (False, max(1, count // 2))):
+            done = [row for row in rows if not row.get("again")]
+            left = plan.left(done)
+            if not left:
+                break
+            if broken := len(rows) - len(done):
+                say(f"{broken} runs broke, perhaps for want of memory; they are tried once more.")
+            elif done:
+                say(f"{len(done)} runs are in {folder} already; {len(left)} are left, or more.")
+            given = _engine(engine, plan, side_by_side, gpus)
+            rows = done + _carry_out(plan, done, add, given, progress, patient)
+    needed = {run.key for run in plan.runs(rows)}
+    rows = [row for row in rows if journal.key_of(row) in needed]
     return comparison(plan, rows)
 
 
@@ -123,14 +133,18 @@ def _carry_out(
     add: Callable[[dict[str, Any]], None],
     engine: Any,
     progress: bool,
+    patient: bool,
 ) -> list[dict[str, Any]]:
-    """Do all that is left, also what only becomes known on the way; returns the new rows."""
+    """Do all that is left, also what only becomes known on the way; returns the new rows.
+
+    A run that broke counts as one without a result; if ``patient``, as one that is still to come.
+    """
     rows, new = list(rows), []
     submitted = {journal.key_of(row) for row in rows}
     running = 0
     with engine, tqdm(initial=len(rows), desc="runs", disable=not progress, **_pace()) as bar:
         while True:
-            needed = plan.runs(rows)
+            needed = plan.runs(row for row in rows if not (patient and row.get("again")))
             for run in needed:
                 if run.key not in submitted:
                     submitted.add(run.key)
