@@ -251,7 +251,7 @@ def alone(optimizer: str, room: int | None, count: int) -> dict[str, Any]:
     """``paged_run`` in a process of its own.
 
     bitsandbytes keeps what it paged until the process ends. On a GPU that looks full, the driver
-    would move those pages out, and the next run would find room that nobody counted.
+    can move those pages out, and the next run would find room that nobody counted.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(paged_run, (optimizer, room, count))

@@ -150,6 +150,15 @@ def test_steps_of_small_models(comparison):
     assert says(f"and {lora[1]} times on SmolLM2, DoRA's {dora[0]} and {dora[1]} times")
 
 
+def test_the_share_of_the_last_layer(comparison):
+    assert says("It is 11 % of the small model's parameters, and 3 % of SmolLM2's.")
+    for place, percent in ((SLOTS, 11), (REAL_SLOTS, 3)):
+        last, full = (
+            comparison.runs(*place, name)[0]["trainable"] for name in ("last-layer", "full")
+        )
+        assert round(100 * last / full) == percent
+
+
 def test_forgetting(comparison):
     difference = {
         place: comparison.difference(*place, "lora-8", "full", "forgetting") for place in PLACES
@@ -175,7 +184,6 @@ def test_forgetting(comparison):
 
 
 def test_why_dora_and_qlora_forgot(comparison):
-    """ "LoRA was a little better at 0.003, DoRA and QLoRA a little better at 0.0095"."""
     assert says("LoRA was a little better at 0.003, DoRA and QLoRA a little better at 0.0095")
     for name, best in (("lora-8", 0.003), ("dora-8", 0.0095), ("qlora-8", 0.0095)):
         tried = {round(rate, 4): loss for rate, loss in comparison.tried(*REAL_SLOTS, name)}

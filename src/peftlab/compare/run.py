@@ -72,8 +72,6 @@ def compare(
                 say(f"{len(done)} runs are in {folder} already; {len(left)} are left, or more.")
             given = _engine(engine, plan, side_by_side, gpus)
             rows = done + _carry_out(plan, done, add, given, progress, patient)
-    needed = {run.key for run in plan.runs(rows)}
-    rows = [row for row in rows if journal.key_of(row) in needed]
     return comparison(plan, rows)
 
 

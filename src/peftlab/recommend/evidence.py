@@ -36,25 +36,39 @@ def points(comparison: Comparison, first: str, second: str) -> list[float]:
     return [100 * comparison.difference(*place, first, second).mean for place in PLACES]
 
 
-def off_by(comparison: Comparison, model: str, task: str, *steps: int) -> float:
+def beside_best(
+    comparison: Comparison, model: str, task: str, method: str
+) -> list[tuple[int, float]]:
+    """(half decades from the method's best rate, validation loss above its best) of its search.
+
+    Runs that diverged are left out.
+    """
+    tried = [run for run in comparison.tried(model, task, method) if run[1] is not None]
+    best_rate, best = min(tried, key=lambda run: run[1])
+    return [(round(2 * log10(rate / best_rate)), loss - best) for rate, loss in tried]
+
+
+def off_by(
+    comparison: Comparison, model: str, task: str, *steps: int, methods: Sequence[str] = ()
+) -> float:
     """The median loss, over methods, of a rate so many half decades from the method's best one.
 
     Args:
         steps: half decades; above the best rate if positive, below it if negative.
+        methods: over which; all by default.
     """
-    lost = []
-    for method in comparison.methods:
-        tried = [(rate, loss) for rate, loss in comparison.tried(model, task, method) if loss]
-        best_rate, best = min(tried, key=lambda point: point[1])
-        lost += [loss - best for rate, loss in tried if round(2 * log10(rate / best_rate)) in steps]
-    return statistics.median(lost)
+    chosen = methods or comparison.methods
+    points = [point for name in chosen for point in beside_best(comparison, model, task, name)]
+    return statistics.median(loss for step, loss in points if step in steps)
 
 
-def best_to_median(comparison: Comparison, model: str, task: str) -> float:
+def best_to_median(
+    comparison: Comparison, model: str, task: str, methods: Sequence[str] = ()
+) -> float:
     """How much worse the median method's best validation loss is than the best method's."""
     best = [
-        min(loss for _, loss in comparison.tried(model, task, method) if loss)
-        for method in comparison.methods
+        min(loss for _, loss in comparison.tried(model, task, method) if loss is not None)
+        for method in methods or comparison.methods
     ]
     return statistics.median(best) - min(best)
 
