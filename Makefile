@@ -43,7 +43,7 @@ test: lint unit notebooks chapters book browser ## run every test, the notebooks
 test-full: setup ## try every right and every typical wrong answer on 100 seeds instead of 5
 	$(STAGE) "Answers: every solution passes, every known mistake is named, on 100 seeds" \
 	  "Run one again with PEFTLAB_FULL=1 .venv/bin/python -m pytest PATH::NAME." \
-	  env PEFTLAB_FULL=1 $(PYTEST) $(WORKERS) --dist load tests/exercises/test_answers.py
+	  env PEFTLAB_FULL=1 $(PYTEST) $(WORKERS) --dist load tests/peftcourse/exercises/test_answers.py
 
 lint: setup ## check style, and that the labs are what their sources generate
 	$(STAGE) "Style: ruff" "make format mends most of it; the rest is named above." \

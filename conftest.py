@@ -6,7 +6,7 @@ environment.
 
 import os
 
-# The same as peftlab.labs.execute.ENVIRONMENT, without importing it for every test.
+# The same as peftcourse.labs.execute.ENVIRONMENT, without importing it for every test.
 os.environ |= {
     "OMP_WAIT_POLICY": "PASSIVE",
     "PEFTLAB_PROGRESS": "off",

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import peftlab
-from peftlab.experiments import evaluate, models, results, tasks, train
+from peftcourse.experiments import evaluate, models, results, tasks, train
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.adapters_fusion --workers 3"
 WHAT = (

@@ -24,9 +24,9 @@ import torch
 from torch import nn
 
 import peftlab
-from peftlab.experiments import models, results
-from peftlab.experiments.biases import add_biases
-from peftlab.experiments.latency import interleaved, ratio
+from peftcourse.experiments import models, results
+from peftcourse.experiments.biases import add_biases
+from peftcourse.experiments.latency import interleaved, ratio
 
 COMMAND = "python -m benchmarks.adapters_latency --model {model} --rounds {rounds} --out {out}"
 BASE, AGAIN, BIASED = "base", "base, again", "base with biases"

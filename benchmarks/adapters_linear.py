@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 import peftlab
-from peftlab.experiments import affine, evaluate, models, results, tasks, train
+from peftcourse.experiments import affine, evaluate, models, results, tasks, train
 from peftlab.inject import disabled
 from peftlab.methods.bottleneck import BottleneckLayer
 

@@ -36,10 +36,10 @@ import torch
 from torch import nn
 
 import peftlab
+from peftcourse.experiments import evaluate, models, results, tasks, train
+from peftcourse.experiments.biases import add_biases
+from peftcourse.experiments.updates import matrices, replaced, updates
 from peftlab import PeftlabError
-from peftlab.experiments import evaluate, models, results, tasks, train
-from peftlab.experiments.biases import add_biases
-from peftlab.experiments.updates import matrices, replaced, updates
 
 COMMAND = "python -m benchmarks.adapters_size --workers 14"
 WHAT = (

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from benchmarks.wrong_answers import source as source_of
+from peftcourse.exercises import LESSONS, record
+from peftcourse.exercises.core import Exercise, Written
+from peftcourse.labs import files
+from peftcourse.labs.generate import BEGIN, END
 from peftlab.errors import PeftlabError
-from peftlab.exercises import LESSONS, record
-from peftlab.exercises.core import Exercise, Written
-from peftlab.labs import files
-from peftlab.labs.generate import BEGIN, END
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -232,7 +232,7 @@ def _filled_in(lab: NotebookNode, learner: Learner, ran: NotebookNode | None) ->
 
 
 def _progress(lesson: str, learner: Learner, rng: random.Random) -> dict:
-    """What ``peftlab.exercises.record`` keeps beside the notebook."""
+    """What ``peftcourse.exercises.record`` keeps beside the notebook."""
     entries = {}
     now = TERM + timedelta(minutes=rng.uniform(0, 10_000))
     for exercise in LESSONS[lesson].exercises:

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 import peftlab
-from peftlab.experiments import models, results, tasks
-from peftlab.experiments.evaluate import next_token_loss
-from peftlab.experiments.train import batch_indices
+from peftcourse.experiments import models, results, tasks
+from peftcourse.experiments.evaluate import next_token_loss
+from peftcourse.experiments.train import batch_indices
 from peftlab.methods.dora import DoRALinear
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.dora_step"

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 import peftlab
-from peftlab.experiments import evaluate, models, results, tasks, train
-from peftlab.experiments.decomposition import linear_weights, weight_change
+from peftcourse.experiments import evaluate, models, results, tasks, train
+from peftcourse.experiments.decomposition import linear_weights, weight_change
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.dora_updates"
 RATES = {"full": 3e-4, "lora": 6e-3, "dora": 6e-3}

@@ -2,8 +2,8 @@
 
     python -m benchmarks.evaluate_clinic
 
-Each trains the bundled model for 60 steps as `peftlab.experiments.clinic` describes, one seed, one
-core: about two minutes in all. ``--quick`` takes four steps each, to show that it works.
+Each trains the bundled model for 60 steps as `peftcourse.experiments.clinic` describes, one seed,
+one core: about two minutes in all. ``--quick`` takes four steps each, to show that it works.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 import torch
 
-from peftlab.experiments import clinic, results
+from peftcourse.experiments import clinic, results
 
 COMMAND = "python -m benchmarks.evaluate_clinic"
 

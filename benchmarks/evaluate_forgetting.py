@@ -27,8 +27,8 @@ from typing import Any
 import torch
 
 import peftlab
+from peftcourse.experiments import evaluate, models, results, tasks, train
 from peftlab import PeftlabError
-from peftlab.experiments import evaluate, models, results, tasks, train
 
 RATE_SEED = 100
 RATES = {

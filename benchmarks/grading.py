@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import classroom
+from peftcourse.experiments import results
+from peftcourse.grading import run
+from peftcourse.grading.rows import Row
+from peftcourse.labs.execute import ENVIRONMENT
 from peftlab.errors import PeftlabError
-from peftlab.experiments import results
-from peftlab.grading import run
-from peftlab.grading.rows import Row
-from peftlab.labs.execute import ENVIRONMENT
 
 LAB, JOBS, TIMEOUT = "03_lora", 2, 10.0
 CELL_TIMEOUT = 600  # seconds; nbgrader's 30 would cut experiments short on a busy machine

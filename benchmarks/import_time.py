@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 
-from peftlab.experiments import results
+from peftcourse.experiments import results
 
 PAIRS = 9
 # Naming the verbs and configurations imports what stands behind them.

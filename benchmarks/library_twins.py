@@ -30,9 +30,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from peftlab.experiments import evaluate, models, results, tasks
-from peftlab.experiments.train import TrainConfig
-from peftlab.parity import training
+from peftcourse.experiments import evaluate, models, results, tasks
+from peftcourse.experiments.train import TrainConfig
+from peftcourse.parity import training
 
 COMMAND = "python -m benchmarks.library_twins"
 SEEDS = (0, 1, 2, 3, 4)
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one part and write its result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=("steps", "quality"))
-    parser.add_argument("--model", default="tiny", help="as for peftlab.experiments.models.load")
+    parser.add_argument("--model", default="tiny", help="as for peftcourse.experiments.models.load")
     parser.add_argument("--out", help="the file to write; results/library_….json by default")
     parser.add_argument("--workers", type=int, default=1, help="processes that train at once")
     parser.add_argument("--small", action="store_true", help="a part of it, for a CPU")

@@ -24,9 +24,9 @@ from torch import nn
 from tqdm import tqdm
 
 import peftlab
-from peftlab.experiments import models, results, tasks
-from peftlab.experiments.evaluate import next_token_loss
-from peftlab.experiments.train import batch_indices
+from peftcourse.experiments import models, results, tasks
+from peftcourse.experiments.evaluate import next_token_loss
+from peftcourse.experiments.train import batch_indices
 
 RANK, ALPHA, BATCH, LENGTH, STEPS = 8, 16, 8, 64, 200
 

@@ -27,8 +27,8 @@ from torch import nn
 
 import peftlab
 from benchmarks.memory_cases import CASES
+from peftcourse.experiments import results
 from peftlab.errors import PeftlabError
-from peftlab.experiments import results
 from peftlab.memory import PRESETS, Settings
 from peftlab.memory.blocks import BLOCKS, DEFAULT_TARGETS
 

@@ -34,8 +34,8 @@ from torch import nn
 
 import peftlab
 from benchmarks.lora_step import BATCH, LENGTH, ours, steps, theirs, timed
-from peftlab.experiments import evaluate, models, results, tasks, train
-from peftlab.experiments.tasks import Encoded
+from peftcourse.experiments import evaluate, models, results, tasks, train
+from peftcourse.experiments.tasks import Encoded
 from peftlab.methods.bottleneck import BottleneckConfig
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.prefix import PrefixConfig

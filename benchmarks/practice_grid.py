@@ -29,8 +29,8 @@ import torch
 
 import peftlab
 from benchmarks import practice_plan as plan
+from peftcourse.experiments import evaluate, models, rank_cases, results, tasks, train
 from peftlab import PeftlabError
-from peftlab.experiments import evaluate, models, rank_cases, results, tasks, train
 from peftlab.methods.adalora import RankAllocator
 from peftlab.methods.lora_variants import parameter_groups
 

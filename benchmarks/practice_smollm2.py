@@ -4,8 +4,8 @@
 
 LoRA on all linear layers with alpha = 2r, 100 steps of 8 examples. Rates are chosen on the
 validation split with a seed of their own; five others are measured on the test split. Needs
-SmolLM2 on this machine (`peftlab.experiments.models` fetches it) and, to be done in minutes, a GPU.
-``--quick`` runs two of the trainings for two steps, to show that it works.
+SmolLM2 on this machine (`peftcourse.experiments.models` fetches it) and, to be done in minutes, a
+GPU. ``--quick`` runs two of the trainings for two steps, to show that it works.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 
 import peftlab
 from benchmarks.practice_grid import start_worker
+from peftcourse.experiments import evaluate, models, results, tasks, train
 from peftlab import LoRAConfig, PeftlabError
-from peftlab.experiments import evaluate, models, results, tasks, train
 
 COMMAND = "python -m benchmarks.practice_smollm2 --workers 15"
 WHAT = (

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 import peftlab
-from peftlab.experiments import attention, evaluate, models, results, tasks, train
+from peftcourse.experiments import attention, evaluate, models, results, tasks, train
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 

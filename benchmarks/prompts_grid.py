@@ -27,8 +27,8 @@ from typing import Any
 import torch
 
 import peftlab
+from peftcourse.experiments import evaluate, models, results, tasks, train
 from peftlab import LoRAConfig, PeftlabError
-from peftlab.experiments import evaluate, models, results, tasks, train
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 

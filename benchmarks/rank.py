@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 import peftlab
+from peftcourse.experiments import evaluate, models, results, tasks, train
+from peftcourse.experiments.updates import matrices, replaced, updates
 from peftlab import lowrank
-from peftlab.experiments import evaluate, models, results, tasks, train
-from peftlab.experiments.updates import matrices, replaced, updates
 from peftlab.methods.subspace import SubspaceConfig, SubspaceLinear
 
 SEEDS = (0, 1, 2)

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 import peftlab
-from peftlab.experiments import evaluate, models, results, tasks, train
+from peftcourse.experiments import evaluate, models, results, tasks, train
 
 COMMAND = "python -m benchmarks.task_separation"
 TUNING_SEEDS = (100, 101)

@@ -20,7 +20,7 @@ import yaml
 
 from book import execution
 from book.execution import BOOK, BUILD, ROOT
-from peftlab.labs.execute import ENVIRONMENT
+from peftcourse.labs.execute import ENVIRONMENT
 
 CONFIGURATION = BUILD / "conf"
 DOCTREES = BUILD / "doctrees"

@@ -8,8 +8,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from peftlab.experiments import models
-from peftlab.figures.start import pretraining
+from peftcourse.experiments import models
+from peftcourse.figures.start import pretraining
 from pretrain.data import STORIES, read_stories
 
 HERE = Path(__file__).parent

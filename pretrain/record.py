@@ -14,7 +14,7 @@ import tokenizers
 import torch
 import transformers
 
-from peftlab.experiments.results import hardware, versions
+from peftcourse.experiments.results import hardware, versions
 from pretrain.train import measure_text, sample
 
 SPOT_CHECK = 24  # reserved stories whose loss the tests recompute on a CPU

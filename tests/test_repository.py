@@ -120,7 +120,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_importing_the_package_is_cheap():
-    loaded = modules_after("import peftlab, peftlab.cli, peftlab.doctor; peftlab.cli.parser()")
+    loaded = modules_after("from peftcourse import cli, doctor; cli.parser()")
     assert not loaded & {"torch", "transformers", "matplotlib", "numpy"}
 
 
@@ -154,7 +154,7 @@ def shell_commands(document: str) -> list[str]:
 def test_the_readme_names_targets_and_commands_that_exist():
     import shlex
 
-    from peftlab.cli import parser
+    from peftcourse.cli import parser
 
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     commands = shell_commands((ROOT / "README.md").read_text(encoding="utf-8"))

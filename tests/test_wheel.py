@@ -63,10 +63,10 @@ def environment(wheel) -> Iterator[Path]:
 def test_the_wheel_holds_the_package_with_its_data_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for data in ("py.typed", "data/stories.xz", "data/tiny/config.json"):
-        assert f"peftlab/{data}" in names
-    assert "peftlab/data/tiny/model.safetensors" in names
+        assert f"peftcourse/{data}" in names
+    assert "peftcourse/data/tiny/model.safetensors" in names
     top = {name.split("/")[0] for name in names}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"peftlab"}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"peftlab", "peftcourse"}
     assert wheel.stat().st_size < 20e6
 
 

@@ -141,7 +141,7 @@ def run(notebook: Path, four_bit: bool, *, threads: int = 1) -> Run:
 
 def _environment(folder: Path, seen: Path, four_bit: bool, threads: int) -> dict[str, str]:
     """What pytest, and the kernel that it starts, find in their environment."""
-    from peftlab.labs.execute import ENVIRONMENT
+    from peftcourse.labs.execute import ENVIRONMENT
 
     startup = folder / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -197,7 +197,7 @@ def run_all(notebooks: Sequence[Path], jobs: int, threads: int) -> list[Run]:
 
 def report(runs: Iterable[Run], file: Path, jobs: int, seconds: float) -> None:
     """Write all runs with their circumstances."""
-    from peftlab.experiments import results
+    from peftcourse.experiments import results
 
     runs = list(runs)
     results.write(
@@ -217,7 +217,7 @@ def report(runs: Iterable[Run], file: Path, jobs: int, seconds: float) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the notebooks, write the report; 0 if all are green."""
-    from peftlab.experiments.results import usable_cores
+    from peftcourse.experiments.results import usable_cores
 
     cores = usable_cores()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -1,7 +1,7 @@
 """peftlab: parameter-efficient fine-tuning from scratch.
 
 The verbs that every method shares are here; ``peftlab.methods`` holds the methods,
-``peftlab.experiments`` models, tasks, training and evaluation.
+``peftcourse.experiments`` models, tasks, training and evaluation.
 """
 
 from importlib import import_module
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from peftlab.methods.partial import PartialConfig
     from peftlab.methods.prefix import PrefixConfig
     from peftlab.methods.prompt import PromptConfig
-    from peftlab.methods.qlora import dequantize_model, quantize_model
-    from peftlab.methods.qlora_loading import load_nf4
     from peftlab.methods.subspace import SubspaceConfig
+    from peftlab.quantization.linear import dequantize_model, quantize_model
+    from peftlab.quantization.loading import load_nf4
 
 __version__ = "0.1.0"
 
@@ -91,8 +91,8 @@ _HOME = {
     "peftlab.methods.partial": ("PartialConfig",),
     "peftlab.methods.prefix": ("PrefixConfig",),
     "peftlab.methods.prompt": ("PromptConfig",),
-    "peftlab.methods.qlora": ("dequantize_model", "quantize_model"),
-    "peftlab.methods.qlora_loading": ("load_nf4",),
+    "peftlab.quantization.linear": ("dequantize_model", "quantize_model"),
+    "peftlab.quantization.loading": ("load_nf4",),
     "peftlab.methods.subspace": ("SubspaceConfig",),
 }
 

@@ -152,7 +152,8 @@ def dense_weight(layer: nn.Module) -> Tensor:
 
 def _dequantized(weight: Tensor, state: Any) -> Tensor:
     """The values of a bitsandbytes 4-bit weight."""
-    from peftlab import bnb_format, nf4
+    from peftlab.quantization import bitsandbytes as bnb_format
+    from peftlab.quantization import nf4
 
     if getattr(state, "packing_format_for_cpu", False):
         from bitsandbytes import functional

@@ -15,7 +15,7 @@ from peftlab import inject
 from peftlab.copies import ParameterCopy
 from peftlab.errors import PeftlabError
 from peftlab.inject import AdapterLayer
-from peftlab.methods.qlora import dequantize_model, is_quantized
+from peftlab.quantization.linear import dequantize_model, is_quantized
 
 
 def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) -> nn.Module:

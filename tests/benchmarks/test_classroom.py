@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from benchmarks import classroom
+from peftcourse.exercises import LESSONS
 from peftlab.errors import PeftlabError
-from peftlab.exercises import LESSONS
 
 LESSON = LESSONS["03_lora"]
 

@@ -5,7 +5,7 @@ import torch
 
 import peftlab
 from benchmarks import evaluate_forgetting as benchmark
-from peftlab.experiments import models
+from peftcourse.experiments import models
 
 
 def record(method, rate, *losses):

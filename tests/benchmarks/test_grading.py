@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import classroom, grading
+from peftcourse.grading import rows, run, sandbox
 from peftlab.errors import PeftlabError
-from peftlab.grading import rows, run, sandbox
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 import peftlab
 from benchmarks import practice_plan as plan
 from benchmarks import practice_smollm2 as larger
-from peftlab.experiments import models, results
+from peftcourse.experiments import models, results
 
 
 def test_the_choices_of_targets_have_about_the_same_parameters():

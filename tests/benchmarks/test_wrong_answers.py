@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks import classroom
-from peftlab.exercises import EXERCISES, LESSONS
-from peftlab.exercises.feedback import CORRECT, NOT_ATTEMPTED, RAISED, assess
+from peftcourse.exercises import EXERCISES, LESSONS
+from peftcourse.exercises.feedback import CORRECT, NOT_ATTEMPTED, RAISED, assess
 
 IMPORTS = """
 import contextlib

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from book import execution
-from peftlab import nf4
 from peftlab.memory import PRESETS, Settings, estimate
-from peftlab.quant_formats import NF4_LEVELS
+from peftlab.quantization import nf4
+from peftlab.quantization.formats import NF4_LEVELS
 
 APPENDICES = ("myths", "interview", "checklists", "status")
 
@@ -168,7 +168,7 @@ TYPED = {
         round(
             next(
                 row["loss_increase"]
-                for row in recorded("quant_errors")["tiny"]["rows"]
+                for row in recorded("quantization_errors")["tiny"]["rows"]
                 if (row["kind"], row["block"]) == ("nf4", 64)
             ),
             3,

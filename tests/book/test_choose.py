@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from peftlab.compare import tables
-from peftlab.compare.statistics import critical_difference, t_quantile
+from peftcourse.compare import tables
+from peftcourse.experiments.statistics import critical_difference, t_quantile
+from peftcourse.recommend import claims, evidence
 from peftlab.memory import Settings, estimate
-from peftlab.recommend import claims, evidence
 
 CHAPTER = (Path(__file__).parents[2] / "book" / "10_choose.md").read_text(encoding="utf-8")
 PROSE = " ".join(re.sub(r"```\{(code-cell|literalinclude).*?```", "", CHAPTER, flags=re.S).split())

@@ -138,7 +138,7 @@ def test_content_that_cannot_be_rendered_is_a_warning_with_its_place(build, text
 
 
 def test_the_exercises_of_a_lesson_are_listed_with_their_points(build):
-    from peftlab.exercises import LESSONS
+    from peftcourse.exercises import LESSONS
 
     html, warnings = build("```{exercise-list} lora\n```")
     assert warnings == ""
@@ -156,7 +156,7 @@ def rows(html):
 
 
 def test_the_coverage_table_lists_every_exercise_and_adds_up(build):
-    from peftlab.exercises import LESSONS
+    from peftcourse.exercises import LESSONS
 
     html, warnings = build("```{coverage}\n```")
     assert warnings == ""
@@ -184,7 +184,7 @@ def test_the_coverage_table_lists_every_exercise_and_adds_up(build):
 def test_a_lesson_that_is_registered_is_in_the_coverage_table(build, monkeypatch):
     from dataclasses import replace
 
-    from peftlab.exercises import LESSONS
+    from peftcourse.exercises import LESSONS
 
     new = replace(LESSONS["03_lora"], name="99_new", title="99 Something new")
     monkeypatch.setitem(LESSONS, "99_new", new)
@@ -211,7 +211,7 @@ def test_the_tests_that_the_coverage_page_names_exist():
 
 
 def test_an_exercise_links_to_its_section_where_the_page_has_it(build):
-    from peftlab.exercises import EXERCISES
+    from peftcourse.exercises import EXERCISES
 
     section = EXERCISES["lora.merge"].section
     html, warnings = build(f"## {section}\n\n```{{exercise-list}} lora\n```")

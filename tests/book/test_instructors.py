@@ -7,7 +7,7 @@ import pytest
 from grading.cases.hostile import CASES
 
 from book import execution
-from peftlab.cli import parser
+from peftcourse.cli import parser
 
 PAGES = ("instructors", "writing-exercises", "threat-model")
 

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from peftcourse.calculator import page as exported
 from peftlab.errors import PeftlabError
 from peftlab.memory import PRESETS, Settings, estimate
-from peftlab.memory import page as exported
 from peftlab.memory.architecture import Architecture, read
 from peftlab.memory.settings import (
     ATTENTIONS,

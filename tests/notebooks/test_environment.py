@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from peftlab.labs.execute import ENVIRONMENT
+from peftcourse.labs.execute import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 

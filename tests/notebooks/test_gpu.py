@@ -9,7 +9,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from peftlab.experiments import results
+from peftcourse.experiments import results
 from tools import gpu_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from peftlab.experiments import models
+from peftcourse.experiments import models
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # pretrain/ is not part of the installed package

@@ -20,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "_calculator"
 
 def page() -> str:
     """The calculator's HTML, with everything that it needs."""
-    from peftlab.memory import page
+    from peftcourse.calculator import page
 
     # The one sequence that would end the element early.
     data = json.dumps(page.data(), separators=(",", ":")).replace("</", "<\\/")

@@ -1,4 +1,4 @@
-"""``{coverage}``: every exercise of every lesson and what guards it, from `peftlab.exercises`."""
+"""``{coverage}``: every exercise and what guards it, from `peftcourse.exercises`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from peftlab_book.html import BookDirective, element, tag, text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from peftlab.exercises.core import Exercise, Written
-    from peftlab.exercises.registry import Lesson
+    from peftcourse.exercises.core import Exercise, Written
+    from peftcourse.exercises.registry import Lesson
 
 COLUMNS = ("Exercise", "Difficulty", "Points", "Minutes", "Hints", "Inputs", "What guards it")
 TOTALS = ("Lesson", "Exercises", "In words", "Points", "Minutes", "Hints", "Inputs", "Mistakes")
@@ -84,11 +84,11 @@ class Coverage(BookDirective):
     has_content = False
 
     def render(self) -> list[nodes.Node]:
-        import peftlab.exercises
+        import peftcourse.exercises
 
-        for source in Path(peftlab.exercises.__file__).parent.rglob("*.py"):
+        for source in Path(peftcourse.exercises.__file__).parent.rglob("*.py"):
             self.env.note_dependency(str(source))
-        lessons = list(peftlab.exercises.LESSONS.values())
+        lessons = list(peftcourse.exercises.LESSONS.values())
         everything = [part for lesson in lessons for part in lesson.parts]
         rows = [row("td", self.chapter(lesson), *self.sums(lesson.parts)) for lesson in lessons]
         total = row("td", "All lessons", *self.sums(everything))

@@ -1,4 +1,4 @@
-"""``{exercise-list} lora``: the banners of a lesson's exercises, from `peftlab.exercises`."""
+"""``{exercise-list} lora``: the banners of a lesson's exercises, from `peftcourse.exercises`."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class ExerciseList(BookDirective):
     has_content = False
 
     def render(self) -> list[nodes.Node]:
-        import peftlab.exercises
+        import peftcourse.exercises
 
-        for source in Path(peftlab.exercises.__file__).parent.rglob("*.py"):
+        for source in Path(peftcourse.exercises.__file__).parent.rglob("*.py"):
             self.env.note_dependency(str(source))
         lesson = self.arguments[0]
-        parts = [part for each in peftlab.exercises.LESSONS.values() for part in each.parts]
+        parts = [part for each in peftcourse.exercises.LESSONS.values() for part in each.parts]
         chosen = [part for part in parts if part.id.startswith(f"{lesson}.")]
         if not chosen:
             lessons = ", ".join(sorted({part.id.partition(".")[0] for part in parts})) or "none"

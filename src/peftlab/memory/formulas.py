@@ -154,7 +154,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "forward": "residual + sublayer_input + alive + product_bytes * T * max_d_out + max("
         # B's output, scaled and added in float32
         "where(autocast, 4 * T * width * (sum_adapted > 0), 8 * T * max_adapted_out),"
-        # a 4-bit weight, dequantized in 16 bit (bnb.4bit); peftlab.nf4 looks pairs of values up in
+        # a 4-bit weight, dequantized in 16 bit (bnb.4bit); ours looks pairs of values up in
         # float32 (4 bytes a weight) by a 32-bit index (2), which PyTorch makes a 64-bit one (4)
         " quantized * where(peft, 2 * max_weight + 2 * T * (width + max_d_out), 10 * max_weight),"
         # IA³ multiplies in float32

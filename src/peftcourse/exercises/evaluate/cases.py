@@ -1,0 +1,188 @@
+"""Lesson 11: random inputs for each exercise; all sizes of a case differ."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from peftcourse.exercises.draw import integer, normal, uniform
+from peftcourse.exercises.evaluate.probes import CAUSES
+from peftcourse.exercises.observe import Case
+
+
+def tokens(rng: Generator) -> list[Case]:
+    """Texts with a prompt in front and padding behind, both of a different length in each."""
+    cases = []
+    for dtype in (torch.float64, torch.float32, torch.float64):
+        batch, length, vocabulary = integer(rng, 3, 4), integer(rng, 11, 14), integer(rng, 15, 19)
+        labels = torch.randint(1, vocabulary, (batch, length), generator=rng)
+        for row in range(batch):
+            labels[row, : row + integer(rng, 1, 2)] = -100
+            labels[row, length - row - integer(rng, 0, 1) :] = -100
+        logits = 2 * normal(rng, batch, length, vocabulary, dtype=dtype)
+        cases.append({"logits": logits, "labels": labels})
+    return cases
+
+
+def stop(rng: Generator) -> list[Case]:
+    """Sixteen validation curves that fall, then rise, with noise, for each patience."""
+    cases = []
+    for patience in (2, 3, 4):
+        series = []
+        for _ in range(16):
+            length, half = integer(rng, 12, 20), uniform(rng, 1.5, 4.0)
+            rise = uniform(rng, 0.0, 0.06)
+            noise = 0.15 * torch.randn(length, generator=rng, dtype=torch.float64)
+            steps = torch.arange(length, dtype=torch.float64)
+            series.append((0.5 + 2 * 2 ** (-steps / half) + rise * steps + noise).tolist())
+        min_delta = uniform(rng, 0.04, 0.08)
+        cases.append({"series": series, "patience": patience, "min_delta": min_delta})
+    return cases
+
+
+def bins(rng: Generator) -> list[Case]:
+    """Some confidences lie on an edge, some are exactly 1; one bin at least is empty."""
+    cases = []
+    for count, predictions in ((8, 37), (16, 60), (4, 26)):
+        low = 1.3 / count
+        random = low + (1 - low) * torch.rand(predictions, generator=rng, dtype=torch.float64)
+        edges = torch.randperm(count - 2, generator=rng)[:3].double() + 2
+        ones = torch.ones(integer(rng, 2, 4), dtype=torch.float64)
+        confidence = torch.cat([random, edges / count, ones])
+        confidence = confidence[torch.randperm(len(confidence), generator=rng)]
+        correct = torch.rand(len(confidence), generator=rng, dtype=torch.float64) < confidence**2
+        cases.append({"confidence": confidence, "correct": correct, "bins": count})
+    return cases
+
+
+def probabilities(rng: Generator, examples: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Predictions and labels; half of them are too sure of themselves, half not sure enough."""
+    logits = normal(rng, examples, classes)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
+    scale = torch.where(torch.arange(examples) % 2 == 0, 3.0, 0.5).double()
+    return (scale[:, None] * logits).softmax(1), labels
+
+
+def ece(rng: Generator) -> list[Case]:
+    cases = []
+    for count in (10, 7, 12):
+        given, labels = probabilities(rng, integer(rng, 50, 80), integer(rng, 3, 6))
+        cases.append({"probabilities": given, "labels": labels, "bins": count})
+    return cases
+
+
+def brier(rng: Generator) -> list[Case]:
+    cases = []
+    for classes in (3, 4, 6):
+        given, labels = probabilities(rng, integer(rng, 20, 30), classes)
+        cases.append({"probabilities": given, "labels": labels})
+    return cases
+
+
+def temperature(rng: Generator) -> list[Case]:
+    """Logits about two to four times too large; the candidates come in no order."""
+    cases = []
+    for classes in (4, 5, 7):
+        scale = uniform(rng, 2.0, 4.0)
+        size = integer(rng, 60, 80) + 20 * integer(rng, 1, 3)
+        logits = normal(rng, size, classes)
+        labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
+        held_out = size - integer(rng, 15, 19)
+        candidates = [0.5, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6]
+        order = torch.randperm(len(candidates), generator=rng).tolist()
+        # The first is neither the best nor the smallest, which would look like a choice.
+        first, *others = [(0.7, 8.0, 11.0)[i] for i in torch.randperm(3, generator=rng).tolist()]
+        cases.append(
+            {
+                "validation_logits": scale * logits[:held_out],
+                "validation_labels": labels[:held_out],
+                "test_logits": scale * logits[held_out:],
+                "candidates": [first, *(candidates[place] for place in order), *others],
+            }
+        )
+    return cases
+
+
+def error(rng: Generator) -> list[Case]:
+    """Scores (seeds, examples): some examples are harder, some seeds luckier."""
+    cases = []
+    for seeds in (3, 5, 6):
+        examples = integer(rng, 20, 40)
+        scores = normal(rng, 1, examples) + 0.2 * normal(rng, seeds, 1)
+        cases.append({"scores": 0.5 * scores + 0.3 * normal(rng, seeds, examples)})
+    return cases
+
+
+def tradeoff(rng: Generator) -> list[Case]:
+    """Curves (seeds, evaluations): the target loss falls and rises again, the other one rises."""
+    cases = []
+    for seeds in (3, 4, 5):
+        steps = torch.arange(integer(rng, 9, 12), dtype=torch.float64)
+        turn = torch.tensor([[float(integer(rng, 3, 6))] for _ in range(seeds)])
+        target = 1 + (steps - turn).abs() * 0.3 + 0.05 * normal(rng, seeds, len(steps))
+        story = 1.7 + 0.2 * steps + 0.05 * normal(rng, seeds, len(steps))
+        story[:, 1] -= uniform(rng, 0.4, 0.6)  # better than the base for a moment
+        cases.append({"target": target, "story": story})
+    return cases
+
+
+def diagnose(rng: Generator) -> list[Case]:
+    """Every cause several times in each case, with the side effects that real runs have."""
+    cases = []
+    for copies in (2, 3):
+        runs = [_run(rng, cause, copy) for cause in CAUSES for copy in range(copies)]
+        order = torch.randperm(len(runs), generator=rng).tolist()
+        cases.append({"runs": [runs[place] for place in order]})
+    return cases
+
+
+def _run(rng: Generator, cause: str, copy: int) -> dict[str, float | None]:
+    """What `peftcourse.experiments.clinic.Chart.measurements` says of a run, None for NaN."""
+    start, targets, wanted = uniform(rng, 4, 7), integer(rng, 2000, 9000), 7 * integer(rng, 4, 9)
+    best = uniform(rng, 0.6, 1.2)
+    run: dict[str, float | None] = {
+        "start": start,
+        "first": start * uniform(rng, 0.992, 1.008),
+        "last": best * uniform(rng, 0.8, 1.0),
+        "best_validation": best,
+        "last_validation": best + uniform(rng, 0.01, 0.08),
+        "counted": targets,
+        "targets": targets,
+        "adapted": wanted,
+        "wanted": wanted,
+        "highest": start * uniform(rng, 1.01, 1.04),
+        "update": uniform(rng, 5, 15),
+        "shipped": None,
+    }
+    if cause == "healthy":
+        # A gap without a rise, then a rise without a gap: neither is overfitting.
+        run["last"] = best * (0.7 if copy == 0 else 0.99)
+        run["last_validation"] = best if copy == 0 else best + uniform(rng, 0.01, 0.05)
+    elif cause == "rate too high":
+        run["highest"] = start + uniform(rng, 1, 5)
+        run["best_validation"] = uniform(rng, 3, 3.8)
+        run["last_validation"] = run["best_validation"] + uniform(rng, 0.01, 0.08)
+        run["last"] = run["last_validation"] * uniform(rng, 0.9, 1.05)
+    elif cause == "overfitting":
+        run["last"] = uniform(rng, 0.01, 0.2)
+        run["last_validation"] = best + uniform(rng, 0.3, 1.0)
+    elif cause == "frozen by mistake":
+        run["update"] = 0.0
+        run["best_validation"] = run["last_validation"] = start
+        run["last"] = start * uniform(rng, 0.9, 1.1)
+    elif cause == "wrong targets":
+        run["adapted"] = integer(rng, 1, wanted // 4)
+    elif cause == "labels shifted":
+        run["first"] = run["highest"] = start * uniform(rng, 1.3, 1.7)
+        run["best_validation"] = start
+        run["last_validation"] = start * uniform(rng, 1.2, 1.6)
+    elif cause == "padding in the loss":
+        run["counted"] = targets + integer(rng, 500, 2000)
+        run["first"] = start * uniform(rng, 0.9, 1.2)
+    elif cause == "wrong dtype":
+        run["last"] = run["last_validation"] = None
+    if run["last_validation"] is not None:
+        run["shipped"] = run["last_validation"] + uniform(rng, -0.02, 0.02)
+    if cause == "merged twice":
+        run["shipped"] = best + uniform(rng, 0.5, 3.0)
+    return run

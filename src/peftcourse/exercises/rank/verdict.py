@@ -1,0 +1,72 @@
+"""Lesson 02: is fine-tuning low-rank? A verdict in words, marked by a person.
+
+Its numbers are those of section 7 of the lab; a test compares them with the stored solution.
+"""
+
+from __future__ import annotations
+
+from peftcourse.exercises.core import Criterion, Written
+
+VERDICT = Written(
+    id="rank.verdict",
+    title="is fine-tuning low-rank?",
+    objective="tell a claim about a matrix from a claim about what a model can learn.",
+    points=3,
+    difficulty=3,
+    minutes=12,
+    section="Is an update low-rank?",
+    hints=(
+        "“Low-rank” can be about the matrix ΔW, about what is enough of it, or about what is "
+        "enough to train. Which of your numbers speaks to which?",
+        "Compare three losses at rank 8: the cut update, LoRA trained at that rank, and the full "
+        "update. How far apart are the seeds?",
+        "The cut and LoRA were made by different trainings. What besides the rank differs between "
+        "them, and which run would take that difference away?",
+    ),
+    prompt="""\
+A colleague writes: “Fine-tuning updates are low-rank. So we can train all weights, cut the update
+to rank 8 afterwards, and lose next to nothing.” Answer in at most 200 words, from the numbers that
+your cells printed.
+
+1. **The claim about ΔW.** Is the update low-rank? Say by which measure, and compare with W.
+2. **The plan.** What does cutting to rank 8 do, and what would you do instead?
+3. **Your doubt.** Name one conclusion that your numbers invite and do not support, and the run that
+   would decide it.""",
+    model_answer="""\
+**The claim about ΔW.** Its energy is more concentrated than the weight's: rank 8 keeps 54.2 %, of W
+23.1 %. But that is not low-rank. Rank 64 is needed for 92.0 %, in matrices of 128 and 256 singular
+values.
+
+**The plan.** Do not do it. Cut to rank 8, the losses of the two seeds are 3.03 and 3.77; the full
+updates have 1.41 and 1.43, the base 5.33. Half of the energy, and about half of the gain. Rank 1 is
+worse than no update: 7.83 and 6.64. At rank 64 little is lost (1.45 and 1.46), but that is half of
+the matrix. I would train LoRA at rank 8 from the start: 1.24 and 1.30, and no seed of
+one way comes near the other. A low rank is enough to train, though not to cut.
+
+**My doubt.** That LoRA beats full fine-tuning here. The rates differ, 4e-3 and 1e-3, neither was
+tuned, and after 25 steps a loss measures speed. I would tune both rates on other texts and train
+for 300 steps. If LoRA still leads by more than the seeds differ, it is
+better; if not, it was only faster.""",
+    rubric=(
+        Criterion(
+            1,
+            "The claim about ΔW: gives a measure with its number (such as the energy kept at a "
+            "rank) for ΔW and for W, and says that the update is more concentrated but not of low "
+            "rank. Not enough: “yes” or “no” without a measure; a number for ΔW alone.",
+        ),
+        Criterion(
+            1,
+            "The plan: compares the losses of both seeds at rank 8 with those of the full update "
+            "and of the base, rejects the plan by them, and sets LoRA trained at that rank "
+            "against it with its losses. Not enough: energy in place of loss; one seed; no "
+            "alternative.",
+        ),
+        Criterion(
+            1,
+            "The doubt: names a conclusion that these numbers invite, what in the experiment "
+            "does not support it (untuned or different rates, few steps, one task, a narrow "
+            "model), and a run with what each outcome would mean. Not enough: “more steps” or “a "
+            "larger model” without an outcome that would change the conclusion.",
+        ),
+    ),
+)

@@ -1,0 +1,344 @@
+"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, resumable checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from peftcourse.experiments.evaluate import count_targets, next_token_loss
+from peftcourse.experiments.evaluate import loss as validation_loss
+from peftcourse.experiments.tasks import Encoded, collate
+from peftlab.errors import PeftlabError
+from peftlab.inject import adapter_layers, refuse_merged
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: examples per optimizer step and accumulation part.
+        learning_rate: the highest rate, reached after the warm-up.
+        warmup_fraction: share of the steps in which the rate rises linearly from zero.
+        weight_decay: AdamW's decoupled decay.
+        max_grad_norm: gradients are scaled down to this norm if they exceed it.
+        accumulation: parts per step; ``accumulation`` parts of ``batch_size`` examples give the
+            gradient of one batch of ``accumulation * batch_size``.
+        evaluate_every: steps between two validation losses; 0 means only before and after.
+        checkpoint_every: steps between two checkpoints; 0 means none.
+        seed: of the order of the examples and of dropout.
+
+    Raises:
+        PeftlabError: a value is out of range.
+    """
+
+    steps: int = 200
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    warmup_fraction: float = 0.06
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    accumulation: int = 1
+    evaluate_every: int = 0
+    checkpoint_every: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation"):
+            if getattr(self, name) < 1:
+                raise PeftlabError(f"{name} must be at least 1, not {getattr(self, name)!r}.")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise PeftlabError(f"{name} must be positive, not {getattr(self, name)!r}.")
+        if not 0 <= self.warmup_fraction < 1:
+            raise PeftlabError(
+                f"warmup_fraction must be at least 0 and below 1, not {self.warmup_fraction!r}."
+            )
+
+
+@dataclass
+class History:
+    """What happened during training.
+
+    Attributes:
+        steps: 1, 2, … one per optimizer step.
+        losses: mean training loss of each step, in nats per target token.
+        learning_rates: the rate used in each step.
+        validation: (step, validation loss) pairs; step 0 is before training.
+        seconds: wall-clock time of the training steps, validation excluded.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Learning rate of step 1 … steps: a linear warm-up, then half a cosine towards zero.
+
+    The first step after the warm-up has the full rate. The zero itself would come one step after
+    the last, so that no step is wasted on a rate of zero.
+    """
+    warmup = math.ceil(config.warmup_fraction * config.steps)
+    if step <= warmup:
+        return config.learning_rate * step / warmup
+    progress = (step - 1 - warmup) / (config.steps - warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def batch_indices(step: int, examples: int, size: int, seed: int) -> list[int]:
+    """Which examples step 1, 2, … sees: a new random order in each epoch.
+
+    A function of the step alone, so that resumed training goes on with the right examples.
+    """
+    indices = []
+    for position in range((step - 1) * size, step * size):
+        epoch, place = divmod(position, examples)
+        generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+        indices.append(int(torch.randperm(examples, generator=generator)[place]))
+    return indices
+
+
+def train(
+    model: nn.Module,
+    examples: Sequence[Encoded],
+    config: TrainConfig,
+    *,
+    validation: Sequence[Encoded] = (),
+    folder: str | Path | None = None,
+    resume: bool = False,
+    on_step: Callable[[int, nn.Module], None] | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    groups: Sequence[dict[str, Any]] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train the parameters that require gradients, in place.
+
+    On a GPU the forward pass runs in bfloat16 under autocast, while the trained parameters and
+    the optimizer stay in their own precision.
+
+    Args:
+        model: a causal language model; the trained parameters are those with ``requires_grad``.
+        examples: encoded examples, see ``tasks.encode``.
+        config: how to train.
+        validation: encoded examples for the validation loss.
+        folder: where checkpoints go.
+        resume: go on from the checkpoint in ``folder`` if there is one; the result is the same as
+            without the interruption.
+        on_step: called with (step, model) after each step, while the gradients are still there, for
+            example to record a norm.
+        penalty: a term of the model's parameters to add to the loss of each step; it is not part of
+            the losses in the history.
+        groups: parameter groups for the optimizer. The rate of a group is the schedule's times the
+            group's ``lr_ratio``, if it has one; see ``lora_variants.parameter_groups``.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The history, from step 1 also when resumed.
+
+    Raises:
+        PeftlabError: nothing would train, there are no examples, an adapter is merged, the groups
+            or a checkpoint do not fit, or the loss is not finite.
+    """
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not trained:
+        raise PeftlabError("no parameter of the model requires a gradient; apply an adapter first.")
+    if not examples:
+        raise PeftlabError("there are no examples to train on; give at least one.")
+    if folder is None and (resume or config.checkpoint_every):
+        raise PeftlabError("checkpoints need a folder; give train(..., folder=...).")
+    refuse_merged([layer for _, layer in adapter_layers(model)], "train")
+
+    device = next(iter(trained.values())).device
+    pad_id = getattr(model.config, "pad_token_id", None) or 0  # masked, so any id will do
+    optimizer = _optimizer(trained, groups, config)
+    history = History()
+    was_training = model.training
+    cuda_devices = [device] if device.type == "cuda" else []
+    # Dropout draws from torch's global generator: seed it, and give it back as it was.
+    with torch.random.fork_rng(devices=cuda_devices):
+        torch.manual_seed(config.seed)
+        if resume and (Path(folder) / CHECKPOINT_FILE).exists():
+            history = _restore(Path(folder) / CHECKPOINT_FILE, config, trained, optimizer, device)
+        elif validation:
+            history.validation.append((0, validation_loss(model, validation)))
+
+        first = len(history.steps) + 1
+        bar = tqdm(
+            range(first, config.steps + 1),
+            initial=first - 1,
+            total=config.steps,
+            desc="training",
+            # Only switch off explicitly: an explicit False would overrule TQDM_DISABLE.
+            **({} if progress else {"disable": True}),
+        )
+        for step in bar:
+            started = time.perf_counter()
+            model.train()
+            rate = learning_rate_at(step, config)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group.get("lr_ratio", 1.0)
+            size = config.batch_size * config.accumulation
+            chosen = [examples[i] for i in batch_indices(step, len(examples), size, config.seed)]
+            parts = [
+                collate(chosen[start : start + config.batch_size], pad_id)
+                for start in range(0, size, config.batch_size)
+            ]
+            loss = _train_step(
+                model, parts, optimizer, trained, config.max_grad_norm, device, penalty
+            )
+            if not math.isfinite(loss):
+                raise PeftlabError(
+                    f"the loss became {loss} in step {step}; lower the learning rate "
+                    f"(it was {rate:.3g})."
+                )
+            history.seconds += time.perf_counter() - started
+            history.steps.append(step)
+            history.losses.append(loss)
+            history.learning_rates.append(rate)
+            last = step == config.steps
+            if validation and (last or _due(step, config.evaluate_every)):
+                history.validation.append((step, validation_loss(model, validation)))
+            if on_step is not None:
+                on_step(step, model)
+            if _due(step, config.checkpoint_every):
+                _store(Path(folder) / CHECKPOINT_FILE, config, trained, optimizer, history, device)
+            bar.set_postfix(loss=f"{loss:.3f}")
+    model.train(was_training)
+    return history
+
+
+def _optimizer(
+    trained: dict[str, nn.Parameter], groups: Sequence[dict[str, Any]] | None, config: TrainConfig
+) -> torch.optim.Optimizer:
+    """AdamW for the parameters that train, in the groups that the caller wants."""
+    # Copies, because the optimizer writes into the dictionaries it is given.
+    groups = [dict(group) for group in groups or [{"params": list(trained.values())}]]
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    if sorted(grouped) != sorted(map(id, trained.values())):
+        raise PeftlabError("groups must hold each parameter that trains once, and no other.")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _train_step(
+    model: nn.Module,
+    parts: Sequence[dict[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    trained: dict[str, nn.Parameter],
+    max_grad_norm: float,
+    device: torch.device,
+    penalty: Callable[[nn.Module], Tensor] | None,
+) -> float:
+    """One optimizer step over all parts of a batch; returns the mean loss per target token."""
+    optimizer.zero_grad(set_to_none=True)
+    # Parts hold different numbers of target tokens. Dividing each part's sum by the number in the
+    # whole batch gives every token the same weight, as one large batch would.
+    targets = max(1, sum(count_targets(part) for part in parts))
+    total = 0.0
+    for part in parts:
+        part = {name: tensor.to(device) for name, tensor in part.items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits = model(part["input_ids"], attention_mask=part["attention_mask"]).logits
+        loss = next_token_loss(logits, part["labels"], reduction="sum") / targets
+        loss.backward()
+        total += loss.item()
+    if penalty is not None:
+        penalty(model).backward()
+    if math.isfinite(total):  # one step along NaN would turn every parameter into NaN
+        nn.utils.clip_grad_norm_(trained.values(), max_grad_norm)
+        optimizer.step()
+    return total
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+def _store(
+    file: Path,
+    config: TrainConfig,
+    trained: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    device: torch.device,
+) -> None:
+    """Write parameters, optimizer state, random state and history into one safetensors file.
+
+    It is written beside the old one and then renamed over it: whenever the process dies, one
+    whole checkpoint is on disk.
+    """
+    tensors = {"rng.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        tensors["rng.cuda"] = torch.cuda.get_rng_state(device)
+    for name, parameter in trained.items():
+        tensors[f"parameter.{name}"] = parameter.detach()
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"config": json.dumps(asdict(config)), "history": json.dumps(asdict(history))}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".partial")
+    save_file(tensors, temporary, metadata=metadata)
+    os.replace(temporary, file)
+
+
+def _restore(
+    file: Path,
+    config: TrainConfig,
+    trained: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> History:
+    """Read what ``_store`` wrote; nothing is changed unless all of it fits."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata()
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise PeftlabError(f"{file} is damaged ({error}); delete it to start anew.") from None
+    saved = json.loads(metadata["config"])
+    changed = [key for key, value in asdict(config).items() if saved.get(key) != value]
+    if changed:
+        key = changed[0]
+        raise PeftlabError(
+            f"{file} was written with {key}={saved.get(key)!r}, not {asdict(config)[key]!r}; "
+            "resume with the same configuration or use another folder."
+        )
+    names = {name.removeprefix("parameter.") for name in tensors if name.startswith("parameter.")}
+    if names != set(trained) or any(
+        tensors[f"parameter.{name}"].shape != parameter.shape for name, parameter in trained.items()
+    ):
+        raise PeftlabError(f"{file} belongs to another model or adapter; use another folder.")
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(tensors[f"parameter.{name}"])
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = tensors[f"optimizer.{key}.{name}"]
+                # AdamW counts its steps on the CPU and keeps its moments beside the parameter.
+                optimizer.state[parameter][key] = value if key == "step" else value.to(device)
+    torch.set_rng_state(tensors["rng.cpu"])
+    if device.type == "cuda" and "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    history = History(**json.loads(metadata["history"]))
+    history.validation = [(step, value) for step, value in history.validation]
+    return history

@@ -1,0 +1,285 @@
+"""Which of the files in a folder are submissions, and whose.
+
+Instructors have what their learning management system gives them: a flat folder, one folder per
+learner, folders in folders, zips of all that. A file too many is an extra row in the report; a
+file overlooked is a learner without a mark. In doubt this module chooses the extra row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from peftcourse.grading.members import is_notebook, is_progress, is_zip, printable
+
+# Moodle: "Ada Lovelace_12345_assignsubmission_file_", as a folder or before the file's name.
+_MOODLE = re.compile(r"(.+_\d+)_assignsubmission_[a-z]+_?(.*)", re.DOTALL)
+# Canvas: "lovelaceada_LATE_123_456_03_lora.ipynb": learner, number of the learner, of the file.
+_CANVAS = re.compile(r"([^_]+)(?:_LATE)?_(\d+)_\d{3,}_(.+)", re.DOTALL)
+# Files that a learner may hand in instead of a notebook; others, such as a list of the class that
+# lies in the same folder, are no submissions.
+_HANDED_IN = tuple(".py .pdf .html .htm .doc .docx .odt .rtf .rar .7z .tar .gz .tgz".split())
+# More submissions than this do not come out of one folder or zip among others: a learner who fills
+# it must not flood the class.
+MAX_OF_ONE = 100
+# As many notebooks may come from one learner; a folder with more is a section of the class.
+FEW = 4
+# Folders that hold learners' folders, even if only one.
+_CLASS = {"submitted", "submissions"}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the class.
+
+    Attributes:
+        name: its name, without what an LMS put before it.
+        path: where it lies.
+        origin: the same for people.
+        content: what the caller made of a notebook or a progress file; None for other files.
+        problem: why there is no content.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    origin: str
+    content: Any = None
+    problem: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name without what every notebook's name ends in."""
+        return re.sub(r"\.(ipynb(\.txt|\.json)?|zip)$", "", self.name, flags=re.IGNORECASE)
+
+    @property
+    def matters(self) -> bool:
+        """Whether it would be a submission, readable or not, if it belongs to nobody's folder."""
+        unreadable = bool(self.problem) and not is_progress(self.name)
+        return is_notebook(self.name) or unreadable or self.name.lower().endswith(_HANDED_IN)
+
+
+@dataclass
+class Folder:
+    """A folder or a zip; ``label`` says whose it may be, and does if an LMS ``named`` it."""
+
+    label: str
+    path: tuple[str, ...] = ()
+    origin: str = ""
+    folders: dict[str, Folder] = field(default_factory=dict)
+    files: list[File] = field(default_factory=list)
+    named: bool = False
+    holds_notebook: bool = False  # here or below
+
+    @property
+    def notebooks(self) -> list[File]:
+        return [file for file in self.files if is_notebook(file.name)]
+
+    @property
+    def progress(self) -> Any:
+        """What the caller made of the progress file in it, if there is one."""
+        return next((file.content for file in self.files if is_progress(file.name)), None)
+
+    @property
+    def holders(self) -> list[Folder]:
+        """Folders in it that hold a notebook."""
+        return [folder for folder in self.folders.values() if folder.holds_notebook]
+
+    def enter(self, name: str, named: bool = False) -> Folder:
+        """The folder of this name in it, made if there is none."""
+        if name not in self.folders:
+            path = (*self.path, name)
+            label = name[:-4] if is_zip(name) else name
+            self.folders[name] = Folder(label, path, printable("/".join(path)), named=named)
+        return self.folders[name]
+
+    def everything(self) -> Iterator[File]:
+        """All files here and below."""
+        yield from self.files
+        for folder in self.folders.values():
+            yield from folder.everything()
+
+
+@dataclass(frozen=True)
+class Found:
+    """One submission.
+
+    Attributes:
+        label: whose it is, as far as names tell.
+        path: where it lies.
+        origin: the same for people.
+        content: what the caller made of the notebook, or None if there is none.
+        progress: what the caller made of the progress file beside it.
+        problem: why there is no notebook, or why it cannot be read.
+        notes: how it was chosen.
+    """
+
+    label: str
+    path: tuple[str, ...]
+    origin: str
+    content: Any = None
+    progress: Any = None
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Layout:
+    """The submissions for one lab among the files of a class."""
+
+    def __init__(self, lab: str, label: str) -> None:
+        """An empty class, for a lab's name and the name of the folder or zip that is searched."""
+        self.lab = lab
+        self.root = Folder(label)
+        # What browsers and Jupyter make of a name that is taken: "03_lora (1)", "03_lora-Copy1".
+        self._copy = re.compile(rf"{re.escape(lab)}[-_ ]*(copy)? *\(?\d*\)?", re.IGNORECASE)
+
+    def add_folder(self, path: tuple[str, ...], origin: str) -> None:
+        """Add a folder or zip, which may turn out to be empty."""
+        self._folder(path).origin = origin
+
+    def add(self, path: tuple[str, ...], origin: str, content: Any, problem: str) -> None:
+        """Add a file, and the folders that it lies in."""
+        owner, name = _owner(path[-1])
+        folder = self._folder(path[:-1])
+        if owner:
+            folder = folder.enter(owner, named=True)
+        folder.files.append(File(name, path, origin, content, problem))
+        if is_notebook(name):
+            self._mark(folder.path)
+
+    def submissions(self) -> list[Found]:
+        """All of them, in the order of their places."""
+        root = self.root
+        while not any(file.matters for file in root.files) and len(root.folders) == 1:
+            (only,) = root.folders.values()
+            if not self._is_class(only):
+                break
+            root = only
+        single = len(root.notebooks) == 1 and not root.holders
+        if single and self._is_lab(root.notebooks[0].label):
+            found = self._of_learner(root, root.label)
+        else:
+            found = self._of_class(root, "")
+        return sorted(found, key=lambda one: one.path)
+
+    def _folder(self, path: tuple[str, ...]) -> Folder:
+        folder = self.root
+        for name in path:
+            owner, rest = _owner(name)
+            if owner:
+                folder = folder.enter(owner, named=True)
+            if rest:
+                folder = folder.enter(rest)
+        return folder
+
+    def _mark(self, path: tuple[str, ...]) -> None:
+        folder = self.root
+        folder.holds_notebook = True
+        for name in path:
+            folder = folder.folders[name]
+            folder.holds_notebook = True
+
+    def _is_class(self, folder: Folder) -> bool:
+        """Whether a folder that stands alone holds learners' work and not one learner's."""
+        if folder.named:
+            return False
+        if folder.notebooks:
+            return len(folder.notebooks) > 1 and not self._own(folder)
+        if len(folder.folders) == 1:
+            (only,) = folder.folders.values()
+            return folder.label.lower() in _CLASS or self._is_class(only)
+        return len(folder.folders) > 1 and not self._lab_folder(folder)
+
+    def _own(self, folder: Folder) -> File | None:
+        """The notebook that carries the lab's name, or the only copy of it."""
+        exact = [file for file in folder.notebooks if self._is_lab(file.label)]
+        if exact:  # a zip may hold a name twice: unpacked, the last one would stay
+            return next((file for file in reversed(exact) if not file.problem), exact[-1])
+        copies = [file for file in folder.notebooks if self._copy.fullmatch(file.label)]
+        return copies[0] if len(copies) == 1 else None
+
+    def _lab_folder(self, folder: Folder) -> Folder | None:
+        """The folder in it that carries the lab's name, as nbgrader has it for each learner."""
+        return next((below for below in folder.holders if self._is_lab(below.label)), None)
+
+    def _is_lab(self, label: str) -> bool:
+        return label.lower() == self.lab.lower()
+
+    def _of_class(self, folder: Folder, prefix: str) -> Iterator[Found]:
+        """Each file and each folder is somebody's."""
+        files = [file for file in folder.files if file.matters]
+        for file in files:
+            progress = folder.progress if len(files) == 1 and not folder.folders else None
+            yield _found(prefix + file.label, file, progress)
+        for below in folder.folders.values():
+            yield from self._of_learner(below, prefix + below.label)
+
+    def _of_learner(self, folder: Folder, label: str) -> Iterator[Found]:
+        """One learner's folder, as far as one can tell."""
+        own = self._own(folder)
+        lab = self._lab_folder(folder)
+        if own:
+            yield _found(label, own, folder.progress, _left_out(folder, [own]))
+        elif lab:
+            rest = _left_out(folder, lab.everything())
+            for found in self._of_learner(lab, label):
+                yield replace(found, notes=(*rest, *found.notes))
+        elif not folder.holds_notebook:
+            yield self._without_notebook(folder, label)
+        elif len(folder.notebooks) == 1 and not folder.holders:
+            yield _found(label, folder.notebooks[0], folder.progress)
+        elif not folder.notebooks and len(folder.holders) == 1:
+            yield from self._of_learner(folder.holders[0], label)
+        else:
+            yield from self._of_several(folder, label)
+
+    def _of_several(self, folder: Folder, label: str) -> Iterator[Found]:
+        """A learner who handed in several notebooks, or a class among others."""
+        several = list(self._of_class(folder, f"{label}-"))
+        if len(several) > MAX_OF_ONE:
+            problem = f"it holds {len(several):,} files: if it is a class, grade it on its own"
+            yield Found(label, folder.path, folder.origin, problem=problem)
+            return
+        note = f"one of {len(several)} in {folder.origin}; none is called {self.lab}.ipynb"
+        # More than a few are a section of the class, and nothing that a learner has to be told.
+        notes = (note,) if len(several) <= FEW else ()
+        for found in several:
+            yield replace(found, notes=(*notes, *found.notes))
+
+    def _without_notebook(self, folder: Folder, label: str) -> Found:
+        problem = "the folder holds no notebook"
+        unreadable = (file for file in folder.everything() if file.problem)
+        for file in itertools.islice(unreadable, 1):
+            problem += f"; {file.origin}: {file.problem}"
+        return Found(label, folder.path, folder.origin, problem=problem)
+
+
+def _found(label: str, file: File, progress: Any, notes: Iterable[str] = ()) -> Found:
+    problem = file.problem
+    if not problem and not is_notebook(file.name):
+        problem = "it is not a notebook: hand in the .ipynb file"
+    return Found(label, file.path, file.origin, file.content, progress, problem, tuple(notes))
+
+
+def _owner(name: str) -> tuple[str, str]:
+    """Whose a file is, if an LMS has put that into its name, and its name without it."""
+    if match := _MOODLE.fullmatch(name):
+        return match[1], match[2]
+    if match := _CANVAS.fullmatch(name):
+        return f"{match[1]}_{match[2]}", match[3]
+    return "", name
+
+
+def _notebooks(files: Iterable[File]) -> int:
+    return sum(is_notebook(file.name) for file in files)
+
+
+def _left_out(folder: Folder, chosen: Iterable[File]) -> list[str]:
+    """A note on the notebooks of a folder that are not among those chosen."""
+    count = _notebooks(folder.everything()) - _notebooks(chosen)
+    if count <= 0:
+        return []
+    plural = "other notebook was" if count == 1 else "other notebooks were"
+    return [f"{count} {plural} not looked at"]

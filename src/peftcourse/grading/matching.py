@@ -1,0 +1,135 @@
+"""Which cell of a submitted notebook answers which exercise.
+
+By nbgrader's grade_id, else by the cell's id, else by the name that the lab's check takes. Learners
+copy cells, delete them, write the answer somewhere else: no point is lost for that as long as the
+answer can be found, and a note says where it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from peftcourse.exercises.core import Exercise, Written
+from peftcourse.exercises.registry import Lesson
+from peftcourse.grading.notebooks import Cell
+from peftcourse.grading.outline import LabOutline, plain
+
+_SEVERAL = "there are {} answer cells; the last one filled in counts"
+
+
+@dataclass
+class Answers:
+    """What a notebook answers.
+
+    Attributes:
+        by_exercise: exercise id → source of its answer cell; none where there is none.
+        others: sources of the other code cells, without those that the lab itself holds.
+        notes: where an answer was found, if not in its place.
+    """
+
+    by_exercise: dict[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def match(cells: tuple[Cell, ...], lesson: Lesson, lab: LabOutline) -> Answers:
+    """Find the answer to each exercise of a lesson."""
+    return _Matching(cells, lesson, lab).answers()
+
+
+class _Matching:
+    def __init__(self, cells: tuple[Cell, ...], lesson: Lesson, lab: LabOutline) -> None:
+        self.cells = cells
+        self.lesson = lesson
+        self.lab = lab
+        self.found = Answers()
+        slugs = {part.slug for part in lesson.parts}
+        checks = {f"{exercise.slug}-check" for exercise in lesson.exercises}
+        known = slugs | checks
+        # What each cell says it is; "" if nothing.
+        self.keys = [
+            cell.grade_id if cell.grade_id in known else cell.id if cell.id in known else ""
+            for cell in cells
+        ]
+        self.checks = {i for i, key in enumerate(self.keys) if key in checks}
+
+    def answers(self) -> Answers:
+        used = set(self.checks)
+        for exercise in self.lesson.exercises:
+            place = self._code(exercise)
+            if place is not None:
+                self.found.by_exercise[exercise.id] = self.cells[place].source
+                used.add(place)
+        for written in self.lesson.written:
+            if text := self._words(written):
+                self.found.by_exercise[written.id] = text
+        self.found.others = tuple(
+            cell.source
+            for i, cell in enumerate(self.cells)
+            if cell.kind == "code" and i not in used and not self._is_labs(cell)
+        )
+        return self.found
+
+    def _code(self, exercise: Exercise) -> int | None:
+        """The place of the cell that answers an exercise."""
+        target, stub = self.lab.targets[exercise.id], plain(self.lab.stubs[exercise.id])
+        placed = [i for i, key in enumerate(self.keys) if key == exercise.slug]
+        owned = [i for i in placed if self.cells[i].kind == "code" and self.cells[i].source.strip()]
+        edited = [i for i in owned if plain(self.cells[i].source) != stub]
+        defining = [i for i in edited if _defines(self.cells[i].source, target, by_value=True)]
+        if not defining and (elsewhere := self._defined_elsewhere(target, owned)):
+            self._note(exercise, f"found by its name, {target}, outside its answer cell")
+            return elsewhere[-1]
+        if len(owned) > 1:
+            self._note(exercise, _SEVERAL.format(len(owned)))
+        elif placed and not owned:
+            self._note(exercise, "its answer cell is empty, or not a code cell")
+        return next(iter((defining or edited or owned)[-1:]), None)
+
+    def _defined_elsewhere(self, target: str, owned: list[int]) -> list[int]:
+        return [
+            i
+            for i, cell in enumerate(self.cells)
+            if cell.kind == "code"
+            and i not in owned
+            and _defines(cell.source, target)
+            and not self._is_labs(cell)
+        ]
+
+    def _words(self, written: Written) -> str:
+        """What was written, or "" if nothing was."""
+        untouched = ("", plain(self.lab.stubs[written.id]))
+        placed = [i for i, key in enumerate(self.keys) if key == written.slug]
+        edited = [i for i in placed if plain(self.cells[i].source) not in untouched]
+        if edited:
+            if len(placed) > 1:
+                self._note(written, _SEVERAL.format(len(placed)))
+            return self.cells[edited[-1]].source
+        heading = f"### Exercise `{written.id}`"
+        start = [i for i, cell in enumerate(self.cells) if cell.source.startswith(heading)]
+        text = "\n\n".join(self._below(max(placed or start, default=len(self.cells)), placed))
+        if text:
+            self._note(written, "found below the place for its answer")
+        return text
+
+    def _below(self, place: int, placed: list[int]) -> Iterator[str]:
+        """The learner's own texts after a cell, up to the next cell of the lab."""
+        for cell in self.cells[place + 1 :]:
+            if self._is_labs(cell) or cell.kind == "code":
+                return
+            yield cell.source
+
+    def _is_labs(self, cell: Cell) -> bool:
+        return plain(cell.source) in self.lab.sources
+
+    def _note(self, part: Exercise | Written, text: str) -> None:
+        self.found.notes.append(f"answer to {part.id}: {text}")
+
+
+def _defines(source: str, name: str, by_value: bool = False) -> bool:
+    """Whether a line begins the definition of a function or class, or gives the name a value."""
+    if re.search(rf"^(?:async[ \t]+)?(?:def|class)[ \t]+{name}\b", source, re.MULTILINE):
+        return True
+    return by_value and bool(re.search(rf"^{name}[ \t]*[:=]", source, re.MULTILINE))

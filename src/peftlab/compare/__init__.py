@@ -1,4 +1,0 @@
-"""Compare methods on the same data with the same budget: tuned rates, several seeds, intervals.
-
-``peftlab compare`` runs it; ``peftlab.compare.tables`` reads what it recorded.
-"""

@@ -1,6 +1,0 @@
-"""Exercises: ``check`` an answer, ask for a ``hint``, see your ``progress``."""
-
-from peftlab.exercises.notebook import check, hint, progress
-from peftlab.exercises.registry import EXERCISES, LESSONS, find
-
-__all__ = ["EXERCISES", "LESSONS", "check", "find", "hint", "progress"]

@@ -1,0 +1,88 @@
+"""The reference solutions of lesson 11 agree with the library, and with what others compute."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peftcourse.exercises import evaluate as lesson
+from peftcourse.exercises.evaluate import calibration, losses, probes, seeds
+from peftcourse.experiments import calibration as library
+from peftcourse.experiments import clinic, evaluate, temperature
+
+SIZES = st.integers(2, 40)
+
+
+def predictions(seed, count, classes):
+    rng = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(count, classes, generator=rng, dtype=torch.float64)
+    return logits, torch.multinomial((logits / 2).softmax(1), 1, generator=rng)[:, 0]
+
+
+def test_the_token_loss_is_the_librarys():
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 7, 11, generator=rng)
+    labels = torch.randint(0, 11, (3, 7), generator=rng)
+    labels[:, :2] = labels[1, 5:] = -100
+    assert torch.allclose(losses.tokens(logits, labels), evaluate.next_token_loss(logits, labels))
+
+
+@given(st.integers(0, 99), SIZES, st.integers(2, 9), st.integers(1, 12))
+@settings(max_examples=50, deadline=None)
+def test_calibration_is_the_librarys(seed, count, classes, bins):
+    logits, labels = predictions(seed, count, classes)
+    probabilities = logits.softmax(1)
+    made = library.calibration(library.Outcomes.of(probabilities, labels), bins)
+    assert calibration.ece(probabilities, labels, bins) == pytest.approx(made.ece, abs=1e-6)
+    assert calibration.brier(probabilities, labels) == pytest.approx(made.brier, abs=1e-6)
+    confidence, predicted = probabilities.float().max(dim=1)
+    counts, sure, right = calibration.bins(confidence.double(), predicted == labels, bins)
+    assert counts.tolist() == made.bins.count
+    assert sure.tolist() == pytest.approx([c or 0 for c in made.bins.confidence], abs=1e-6)
+    assert right.tolist() == pytest.approx([a or 0 for a in made.bins.accuracy], abs=1e-6)
+
+
+@given(st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_the_best_of_many_temperatures_is_the_librarys(seed):
+    logits, labels = predictions(seed, 60, 4)
+    fitted = temperature.fit(logits, labels)
+    candidates = [fitted * factor for factor in (0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0)]
+    best, probabilities = calibration.temperature(logits, labels, logits, candidates)
+    assert best == fitted
+    assert torch.allclose(probabilities, temperature.scaled(logits, fitted))
+    assert torch.equal(probabilities.argmax(1), logits.argmax(1))
+
+
+@given(st.lists(st.floats(0, 9), min_size=1, max_size=30), st.integers(1, 5), st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+def test_early_stopping_keeps_a_loss_that_nothing_up_to_the_stop_beats(curve, patience, delta):
+    kept, stopped = losses.stop(curve, patience, delta)
+    assert 0 <= kept <= stopped < len(curve)
+    assert all(loss >= curve[kept] - delta for loss in curve[kept : stopped + 1])
+    assert stopped == len(curve) - 1 or stopped - kept == patience
+
+
+def test_errors_of_a_case_worked_by_hand():
+    mean, examples, over_seeds = seeds.error(torch.tensor([[0.0, 1.0], [1.0, 2.0]]).double())
+    assert mean == 1.0
+    assert examples == pytest.approx(math.sqrt(0.5) / math.sqrt(2))
+    assert over_seeds == pytest.approx(math.sqrt(0.5) / math.sqrt(2))
+
+
+def test_learned_and_forgotten_by_hand():
+    target = torch.tensor([[5.0, 2.0, 3.0], [5.0, 4.0, 1.0]])
+    story = torch.tensor([[1.0, 1.5, 3.0], [1.0, 1.25, 2.0]])
+    learned, forgotten = seeds.tradeoff(target, story)
+    assert learned.tolist() == [3.0, 4.0] and forgotten.tolist() == [0.5, 1.0]
+
+
+def test_the_diagnosis_is_the_librarys():
+    assert probes.CAUSES == clinic.CAUSES
+    [exercise] = [part for part in lesson.PARTS if part.id == "evaluate.diagnose"]
+    for case in exercise.make_cases(5):
+        for run in case["runs"]:
+            run = {key: math.nan if value is None else value for key, value in run.items()}
+            assert seeds.diagnose(run) == clinic.diagnose(run)

@@ -1,0 +1,132 @@
+"""Whatever comes out of the sandbox is an observation or nothing, and no judge falls over it."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peftcourse.exercises import EXERCISES
+from peftcourse.exercises.feedback import CORRECT, Reference, diagnose
+from peftcourse.grading import sandbox, wire
+from peftcourse.grading.marking import read_observations
+from peftcourse.grading.sandbox import Ran, Sandbox, SandboxError
+
+CASES = [{"A": 1, "seed": 0}, {"A": 2, "seed": 1}]
+
+
+@st.composite
+def tensors(draw):
+    dtype = wire.DTYPES[draw(st.sampled_from(sorted(wire.DTYPES)))]
+    shape = draw(st.lists(st.integers(0, 3), max_size=3))
+    value = draw(st.sampled_from([0.0, 1.0, -7.0, float("nan"), float("inf")]))
+    whole = not (dtype.is_floating_point or dtype.is_complex)
+    return torch.full(shape, 3.0 if whole else value).to(dtype)
+
+
+integers = st.integers(-(1 << 63), (1 << 63) - 1)
+values = (
+    tensors()
+    | integers
+    | st.floats()
+    | st.text(max_size=5)
+    | st.none()
+    | st.lists(integers, max_size=2)
+)
+texts = st.none() | st.text() | integers
+observations = st.fixed_dictionaries(
+    {
+        "outcome": st.dictionaries(st.sampled_from(["result", "A", ""]), values) | integers,
+        "changed": st.lists(st.sampled_from(["A", "other"])) | st.none(),
+        "error": st.none()
+        | st.fixed_dictionaries({"type": texts, "message": texts, "line": texts, "code": texts}),
+    }
+)
+replies = st.fixed_dictionaries(
+    {
+        "observations": st.lists(observations | integers, max_size=3),
+        "notes": st.lists(st.text(), max_size=2) | st.none(),
+    }
+)
+
+
+@given(replies | observations | integers)
+def test_a_reply_is_checked_whole(reply):
+    found = read_observations(Ran("done", 0, wire.encode(reply)), CASES)
+    if found is None:
+        return
+    seen, notes = found
+    assert len(seen) == len(CASES) and all(isinstance(note, str) for note in notes)
+    for observation in seen:
+        assert set(observation["changed"]) <= {"A", "seed"}
+        for value in observation["outcome"].values():
+            assert type(value) in (torch.Tensor, int, float, str)
+        if observation["error"]:
+            error = observation["error"]
+            assert isinstance(error["type"], str) and isinstance(error["message"], str)
+            assert error["line"] is None or type(error["line"]) is int
+
+
+@given(st.binary(max_size=64))
+def test_bytes_that_are_no_reply_are_none(data):
+    assert read_observations(Ran("done", 0, data), CASES) is None
+    assert read_observations(Ran("died", 1, data), CASES) is None
+
+
+@pytest.fixture(scope="module")
+def references():
+    return {name: Reference(exercise, 3) for name, exercise in EXERCISES.items()}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_no_outcome_makes_a_judge_fail_or_passes_by_chance(references, data):
+    reference = references[data.draw(st.sampled_from(sorted(EXERCISES)))]
+    forged = []
+    for expected in reference.expected:
+        # Some values right, some replaced by anything, some missing.
+        outcome = dict(expected)
+        name = data.draw(st.sampled_from(sorted(expected)))
+        outcome[name] = data.draw(tensors() | st.floats() | st.text(max_size=3))
+        if data.draw(st.booleans()):
+            del outcome[data.draw(st.sampled_from(sorted(outcome)))]
+        forged.append({"outcome": outcome, "changed": [], "error": None})
+    report = diagnose(reference, forged)
+    verdicts = reference.judge([observation["outcome"] for observation in forged])
+    assert (report.status == CORRECT) == all(verdict.correct for verdict in verdicts)
+    assert report.observed and report.cause and report.action
+
+
+def test_a_package_that_is_not_installed_is_named():
+    with pytest.raises(SandboxError, match="no_such_package"):
+        sandbox.visible_paths(("no_such_package",))
+
+
+def test_what_answers_see_is_torch_and_what_it_needs():
+    names = {path.name for path in sandbox.visible_paths(("torch", "numpy"))}
+    assert {"torch", "numpy"} <= names
+    assert not names & {"peft", "peftlab", "bitsandbytes", "transformers", "pytest", "nbformat"}
+
+
+@pytest.mark.skipif(
+    sandbox.why_no_bubblewrap() is not None, reason=f"bubblewrap {sandbox.why_no_bubblewrap()}"
+)
+def test_a_server_that_is_gone_is_started_again(tmp_path):
+    probe = tmp_path / "probes_test.py"
+    probe.write_text("def probe(answer, case):\n    return {'result': answer(case['x'])}\n")
+    request = wire.encode(
+        {
+            "code": "def double(x): return 2 * x",
+            "target": "double",
+            "helpers": [],
+            "probe": ["probes_test", "probe"],
+            "cases": [{"x": 4, "seed": 0}],
+        }
+    )
+    with Sandbox({"probes_test": probe}) as box:
+        first = box.run(request)
+        box._process.kill()
+        lost, again = box.run(request), box.run(request)
+    assert lost.end == sandbox.LOST
+    for ran in (first, again):
+        [observation] = wire.decode(ran.data)["observations"]
+        assert observation["outcome"] == {"result": 8}
