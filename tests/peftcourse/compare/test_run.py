@@ -118,7 +118,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, engines):
     folder = tmp_path / "killed"
     whole = compare(small_plan(search=True), tmp_path / "whole")
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
-    command = [sys.executable, "-m", "tests.compare.small", str(folder)]
+    command = [sys.executable, "-m", "tests.peftcourse.compare.small", str(folder)]
     process = subprocess.Popen(command, env=environment, cwd=ROOT)
     deadline = time.monotonic() + 300
     path = folder / journal.RUNS
