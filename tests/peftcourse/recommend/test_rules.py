@@ -16,7 +16,7 @@ from peftlab.memory import PRESETS
 from peftlab.memory.gpus import GIB, needed, usable
 from peftlab.memory.shapes import closest, named, smaller
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LLAMA = named("llama-2-7b")
 RUNGS = [rung.name for rung in rules.LADDER]
 
