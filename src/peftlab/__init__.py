@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peftlab.checkpoint import load, save
     from peftlab.errors import PeftlabError
-    from peftlab.inject import (
-        adapter_layers,
-        adapters,
-        apply,
-        disabled,
-        match_targets,
-        switch,
-        trainable_report,
-    )
+    from peftlab.inject import adapter_layers, adapters, apply, disabled, switch, trainable_report
     from peftlab.merging import merge, remove, unmerge
     from peftlab.methods.adalora import AdaLoRAConfig
     from peftlab.methods.bitfit import BitFitConfig
@@ -33,6 +25,7 @@ if TYPE_CHECKING:
     from peftlab.methods.subspace import SubspaceConfig
     from peftlab.quantization.linear import dequantize_model, quantize_model
     from peftlab.quantization.loading import load_nf4
+    from peftlab.targets import match_targets
 
 __version__ = "0.1.0"
 
@@ -77,7 +70,6 @@ _HOME = {
         "adapters",
         "apply",
         "disabled",
-        "match_targets",
         "switch",
         "trainable_report",
     ),
@@ -94,6 +86,7 @@ _HOME = {
     "peftlab.quantization.linear": ("dequantize_model", "quantize_model"),
     "peftlab.quantization.loading": ("load_nf4",),
     "peftlab.methods.subspace": ("SubspaceConfig",),
+    "peftlab.targets": ("match_targets",),
 }
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from peftlab import copies, inject
 from peftlab.copies import trains_beside
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer
+from peftlab.layers import AdapterLayer, Method, innermost
 from peftlab.methods.adalora import AdaLoRAConfig
 from peftlab.methods.bitfit import BitFitConfig
 from peftlab.methods.bottleneck import BottleneckConfig
@@ -32,6 +32,7 @@ from peftlab.methods.partial import PartialConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 from peftlab.methods.subspace import SubspaceConfig
+from peftlab.targets import named_layers
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -156,9 +157,9 @@ def _head(model: nn.Module, prefix: str) -> dict[str, Tensor]:
     """What a classifying head holds, by the names in a file."""
     return {
         f"{prefix}{path}.{key}": parameter
-        for path, module in inject.named_layers(model)
+        for path, module in named_layers(model)
         if path.split(".")[0] in ("classifier", "score")
-        for key, parameter in inject.innermost(module)._parameters.items()
+        for key, parameter in innermost(module)._parameters.items()
         if parameter is not None
     }
 
@@ -198,7 +199,7 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 def _method(
     fields: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, folder: Path
-) -> tuple[inject.Method, dict[str, Any]]:
+) -> tuple[Method, dict[str, Any]]:
     """The method that a file describes, and what trains beside it as options of ``build``.
 
     Tensors that repeat what the model holds already are taken out of ``tensors``.
@@ -218,7 +219,7 @@ def _method(
                 "load it with Hugging Face PEFT instead."
             )
     prefix = _prefix(method)
-    known = {path for path, _ in inject.named_layers(model)}
+    known = {path for path, _ in named_layers(model)}
     paths, others = [], []
     for key in tensors:
         if key in WHOLE_MODEL & set(method.PEFT_NAMES.values()):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, innermost, matches, named_layers
+from peftlab.layers import AdapterLayer, innermost
+from peftlab.targets import matches, named_layers
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from peftlab import inject
 from peftlab.copies import ParameterCopy
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer
+from peftlab.layers import AdapterLayer, innermost
 from peftlab.quantization.linear import dequantize_model, is_quantized
+from peftlab.targets import named_layers
 
 
 def merge(model: nn.Module, name: str | None = None, *, keep_base: bool = True) -> nn.Module:
@@ -154,7 +155,7 @@ def _check_order(model: nn.Module, merged: Callable[[AdapterLayer], bool]) -> No
     What is in the weight acts first. An adapter that scales or replaces what it wraps must not
     change places with another one.
     """
-    for path, module in inject.named_layers(model):
+    for path, module in named_layers(model):
         inner = []
         for layer in _wrappers(module):
             if not merged(layer):
@@ -180,16 +181,16 @@ def _to_merge(layer: AdapterLayer) -> list[tuple[str, nn.Parameter]]:
 def _make_permanent(model: nn.Module, layers: list[tuple[str, AdapterLayer]]) -> None:
     """Replace the originals that were kept by the originals with these layers in them."""
     going = {id(layer) for _, layer in layers}
-    for _, module in inject.named_layers(model):
+    for _, module in named_layers(model):
         chosen = [layer for layer in _wrappers(module) if id(layer) in going]
         for name, tensor in _with_adapters(module, chosen).items():
-            setattr(inject.innermost(module), f"unmerged_{name}", tensor)
+            setattr(innermost(module), f"unmerged_{name}", tensor)
 
 
 def _refresh_merged(model: nn.Module) -> None:
     """Make every base tensor what its merged adapters say, starting from the original."""
-    for _, module in inject.named_layers(model):
-        base = inject.innermost(module)
+    for _, module in named_layers(model):
+        base = innermost(module)
         merged = [layer for layer in _wrappers(module) if layer.merged]
         for key, tensor in _with_adapters(module, merged).items():
             base._parameters[key].data = tensor
@@ -200,7 +201,7 @@ def _refresh_merged(model: nn.Module) -> None:
 
 def _with_adapters(module: nn.Module, layers: list[AdapterLayer]) -> dict[str, Tensor]:
     """The originals that were kept, by name, with these layers applied from the inside out."""
-    base = inject.innermost(module)
+    base = innermost(module)
     tensors = {}
     for key in base._parameters:
         if hasattr(base, f"unmerged_{key}"):

@@ -18,8 +18,9 @@ from peftlab import (
     PrefixConfig,
     PromptConfig,
 )
-from peftlab.inject import innermost, named_layers
+from peftlab.layers import innermost
 from peftlab.methods.places import blocks
+from peftlab.targets import named_layers
 
 ATTENTION = r".*\.(q_proj|v_proj|c_attn|query|value)"
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from peftcourse.experiments.evaluate import evaluating
 from peftcourse.experiments.tasks import Encoded, collate
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, select
+from peftlab.inject import select
+from peftlab.layers import AdapterLayer
 from peftlab.methods.bottleneck import BottleneckLayer, hidden
 from peftlab.methods.lora import LoRALinear
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import ALL_LINEAR, linear_features, match_targets
+from peftlab.layers import linear_features
+from peftlab.targets import ALL_LINEAR, match_targets
 
 
 def add_biases(model: nn.Module) -> nn.Module:

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, adapter_layers, dense_weight, is_conv1d, match_targets
+from peftlab.inject import adapter_layers
+from peftlab.layers import AdapterLayer, dense_weight, is_conv1d
+from peftlab.targets import match_targets
 
 
 @dataclass(frozen=True)

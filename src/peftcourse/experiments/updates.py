@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import ALL_LINEAR, match_targets
+from peftlab.targets import ALL_LINEAR, match_targets
 
 
 def matrices(model: nn.Module) -> dict[str, Tensor]:

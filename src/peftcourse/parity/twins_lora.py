@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.copies import PEFT_BIAS, ParameterCopy
-from peftlab.inject import AdapterLayer, adapter_layers, dense_weight, is_conv1d
+from peftlab.inject import adapter_layers
+from peftlab.layers import AdapterLayer, dense_weight, is_conv1d
 from peftlab.methods.adalora import AdaLoRAConfig
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.ia3 import IA3Config

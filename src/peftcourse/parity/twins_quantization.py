@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftlab import inject
 from peftlab.inject import adapter_layers
+from peftlab.layers import is_conv1d, linear_features
 from peftlab.methods.lora import LoRAConfig
 from peftlab.quantization import bitsandbytes as bnb_format
 from peftlab.quantization.linear import is_quantized, replace, to_quantize
 from peftlab.quantization.nf4 import dequantize, quantize
+from peftlab.targets import ALL_LINEAR
 
 BLOCK_SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -105,9 +106,9 @@ def linear4bit_twin(base: nn.Module, **options: Any) -> nn.Module:
     import bitsandbytes
 
     model = copy.deepcopy(base)
-    for layer in to_quantize(model, inject.ALL_LINEAR).values():
-        weight = layer.weight.T if inject.is_conv1d(layer) else layer.weight
-        d_in, d_out = inject.linear_features(layer)
+    for layer in to_quantize(model, ALL_LINEAR).values():
+        weight = layer.weight.T if is_conv1d(layer) else layer.weight
+        d_in, d_out = linear_features(layer)
         new = bitsandbytes.nn.Linear4bit(
             d_in, d_out, bias=layer.bias is not None, compute_dtype=weight.dtype
         )
@@ -157,7 +158,7 @@ def peft_twin(base: nn.Module, method: LoRAConfig, ours: nn.Module) -> nn.Module
             r=method.rank,
             lora_alpha=method.alpha,
             target_modules=[path for path, _ in layers],
-            fan_in_fan_out=any(inject.is_conv1d(module) for module in base.modules()),
+            fan_in_fan_out=any(is_conv1d(module) for module in base.modules()),
         ),
     ).eval()
     with torch.no_grad():

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from peftlab.inject import AdapterLayer, adapter_layers
+from peftlab.inject import adapter_layers
+from peftlab.layers import AdapterLayer
 from peftlab.methods.bitfit import BitFitConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig

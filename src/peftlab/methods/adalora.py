@@ -16,16 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import (
-    ALL_LINEAR,
-    AdapterLayer,
-    adapter_dtype,
-    compact_targets,
-    is_conv1d,
-    linear_features,
-    linear_targets,
-    select,
-)
+from peftlab.inject import select
+from peftlab.layers import AdapterLayer, adapter_dtype, is_conv1d, linear_features
+from peftlab.targets import ALL_LINEAR, compact_targets, linear_targets
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class AdaLoRAConfig:
         rank: rank of every layer at the start.
         target_rank: average rank of a layer at the end.
         alpha: the update is scaled by ``alpha / rank``, before and after ranks shrink.
-        targets: which linear layers; see ``inject.match_targets``.
+        targets: which linear layers; see ``targets.match_targets``.
         dropout: probability of dropping an input of the low-rank branch while training.
         warmup_steps: steps at the full budget (the paper's t_i).
         final_steps: steps at the final budget, with fixed ranks (t_f).

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, adapter_dtype, innermost, named_layers
+from peftlab.layers import AdapterLayer, adapter_dtype, innermost
 from peftlab.methods.places import match_modules
+from peftlab.targets import named_layers
 
 ALL = "all"
 SUBSET = "query+intermediate"

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, adapter_dtype, named_layers
+from peftlab.layers import AdapterLayer, adapter_dtype
 from peftlab.methods.places import (
     AFTER_ATTENTION,
     AFTER_FEED_FORWARD,
@@ -25,6 +25,7 @@ from peftlab.methods.places import (
     match_modules,
     sublayers,
 )
+from peftlab.targets import named_layers
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "tanh": torch.tanh}
 STYLES = ("houlsby", "pfeiffer", "parallel")

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peftlab.inject import AdapterLayer, dense_weight, is_conv1d, linear_targets
+from peftlab.layers import AdapterLayer, dense_weight, is_conv1d
 from peftlab.methods.lora import LoRAConfig, LoRALinear
+from peftlab.targets import linear_targets
 
 
 @dataclass(frozen=True)

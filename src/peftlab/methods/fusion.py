@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, named_layers, select
+from peftlab.inject import select
+from peftlab.layers import AdapterLayer
 from peftlab.methods.bottleneck import BottleneckLayer, hidden, with_hidden
+from peftlab.targets import named_layers
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import (
-    AdapterLayer,
-    adapter_dtype,
-    compact_targets,
-    is_conv1d,
-    linear_features,
-    linear_targets,
-    matches,
-)
+from peftlab.layers import AdapterLayer, adapter_dtype, is_conv1d, linear_features
+from peftlab.targets import compact_targets, linear_targets, matches
 
 # Keys and values, and the feed-forward block's down-projection, by transformers' `model_type`.
 # In GPT-2 one layer makes queries, keys and values, so all three are scaled, as PEFT does.
@@ -45,7 +38,7 @@ class IA3Config:
     """How to adapt a model with IA³.
 
     Attributes:
-        targets: which linear layers get a scale, see ``inject.match_targets``. ``None`` means
+        targets: which linear layers get a scale, see ``targets.match_targets``. ``None`` means
             keys, values and the feed-forward block's down-projection, in the model families
             that ``FAMILIES`` lists.
         feedforward: which of the targets have their input scaled instead of their output.

@@ -13,17 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import (
-    ALL_LINEAR,
-    AdapterLayer,
-    adapter_dtype,
-    compact_targets,
-    dense_weight,
-    is_conv1d,
-    linear_features,
-    linear_targets,
-)
+from peftlab.layers import AdapterLayer, adapter_dtype, dense_weight, is_conv1d, linear_features
 from peftlab.methods.lora_variants import doubled_fields, pissa
+from peftlab.targets import ALL_LINEAR, compact_targets, linear_targets
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,7 @@ class LoRAConfig:
         rank: r, the rank of the update; the adapter has ``r * (d_in + d_out)`` parameters per
             layer.
         alpha: the update is scaled by ``alpha / rank``.
-        targets: which linear layers; see ``inject.match_targets``.
+        targets: which linear layers; see ``targets.match_targets``.
         dropout: probability of dropping an input of the low-rank branch while training.
         rank_stabilized: scale by ``alpha / √rank`` instead, so that the size of the update does
             not shrink as the rank grows (rsLoRA, arXiv 2312.03732).

@@ -13,8 +13,9 @@ from torch import nn
 
 from peftlab.copies import copy_wrappers
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, innermost, named_layers
+from peftlab.layers import AdapterLayer, innermost
 from peftlab.methods.places import blocks, match_modules
+from peftlab.targets import named_layers
 
 LAST_BLOCK = "last-block"
 HEAD = "head"

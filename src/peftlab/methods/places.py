@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import innermost, is_linear, linear_features, matches, named_layers
+from peftlab.layers import innermost, is_linear, linear_features
+from peftlab.targets import matches, named_layers
 
 # The module whose output is what attention, or the feed-forward network, adds to the residual
 # stream; full names of modules in the families that transformers has, the common ones first.

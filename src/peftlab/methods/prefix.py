@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, adapter_dtype, innermost, named_layers, select
+from peftlab.inject import select
+from peftlab.layers import AdapterLayer, adapter_dtype, innermost
 from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens, task_type
+from peftlab.targets import named_layers
 
 
 @dataclass(frozen=True)

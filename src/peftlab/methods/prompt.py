@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, adapter_dtype
+from peftlab.layers import AdapterLayer, adapter_dtype
 from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens, task_type
 
 

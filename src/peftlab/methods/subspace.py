@@ -33,15 +33,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import (
-    ALL_LINEAR,
-    AdapterLayer,
-    adapter_dtype,
-    compact_targets,
-    is_conv1d,
-    linear_features,
-    linear_targets,
-)
+from peftlab.layers import AdapterLayer, adapter_dtype, is_conv1d, linear_features
+from peftlab.targets import ALL_LINEAR, compact_targets, linear_targets
 
 MASK = 0xFFFF_FFFF
 
@@ -53,7 +46,7 @@ class SubspaceConfig:
     Attributes:
         dimension: d, the number of trained numbers for all layers together.
         seed: which random subspace.
-        targets: which linear layers; see ``inject.match_targets``.
+        targets: which linear layers; see ``targets.match_targets``.
 
     Raises:
         PeftlabError: a value is out of range.

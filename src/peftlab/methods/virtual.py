@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.inject import AdapterLayer, named_layers
+from peftlab.layers import AdapterLayer
+from peftlab.targets import named_layers
 
 
 def backbone(model: nn.Module) -> tuple[str, nn.Module]:

@@ -13,6 +13,7 @@ A serialized 4-bit model holds, beside ``weight`` (the codes, shape (bytes, 1)):
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from peftlab.errors import PeftlabError
 from peftlab.quantization.formats import FORMATS, dynamic_map
-from peftlab.quantization.nf4 import NESTED_BLOCK_SIZE, Nested, QuantState
+from peftlab.quantization.nf4 import NESTED_BLOCK_SIZE, Nested, QuantState, dequantize
 
 FORMAT_NAMES = ("nf4", "fp4")  # the 4-bit formats that bitsandbytes has
 STATE_KEY = "quant_state.bitsandbytes__"
@@ -198,6 +199,23 @@ def from_quant_state(packed: Tensor, theirs: Any) -> tuple[Tensor, QuantState]:
         absmax=theirs.absmax,
         nested=nested,
     )
+
+
+def dequantized(packed: Tensor, theirs: Any) -> Tensor:
+    """The values of a weight from bitsandbytes' codes and state, also where it rearranged them.
+
+    The scales of a rearranged weight are rounded to bfloat16, and so is what comes back.
+    """
+    if getattr(theirs, "packing_format_for_cpu", False):
+        from bitsandbytes import functional
+
+        # On CPUs with AVX512-BF16 the first evaluation repacks the bytes. The inverse writes into
+        # the state it is given: hand it a copy.
+        inverse = functional._convert_weight_packed_for_cpu_inverse
+        packed, theirs = inverse(packed, copy.copy(theirs))
+    # Not bitsandbytes' own function, which on CPUs with AVX512 takes the wrong scales when a row
+    # is not a whole number of blocks.
+    return dequantize(*from_quant_state(packed, theirs))
 
 
 def _bytes(packed: Tensor) -> Tensor:

@@ -21,10 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peftlab import inject
 from peftlab.errors import PeftlabError
+from peftlab.layers import innermost, is_conv1d, is_linear
 from peftlab.quantization import bitsandbytes
 from peftlab.quantization.nf4 import BLOCK_SIZE, Nested, QuantState, dequantize, quantize
+from peftlab.targets import ALL_LINEAR, linear_targets
 
 
 class _QuantizedProduct(torch.autograd.Function):
@@ -89,7 +90,7 @@ class NF4Linear(nn.Linear):
     @classmethod
     def from_linear(cls, layer: nn.Module, **options: Any) -> NF4Linear:
         """Quantize a ``nn.Linear`` or ``Conv1D``; options as for ``nf4.quantize``."""
-        conv1d = inject.is_conv1d(layer)
+        conv1d = is_conv1d(layer)
         weight = layer.weight.T if conv1d else layer.weight
         packed, state = quantize(weight, **options)
         return cls(packed, state, layer.bias, conv1d=conv1d).train(layer.training)
@@ -165,7 +166,7 @@ class NF4Linear(nn.Linear):
 def quantize_model(
     model: nn.Module,
     *,
-    targets: str | Sequence[str] = inject.ALL_LINEAR,
+    targets: str | Sequence[str] = ALL_LINEAR,
     format: str = "nf4",
     block_size: int = BLOCK_SIZE,
     double: bool = True,
@@ -177,7 +178,7 @@ def quantize_model(
 
     Args:
         model: any model, on any device.
-        targets: which linear layers; see ``inject.match_targets``.
+        targets: which linear layers; see ``targets.match_targets``.
         format, block_size, double: see ``nf4.quantize``.
 
     Returns:
@@ -188,9 +189,7 @@ def quantize_model(
     """
     options = {"format": format, "block_size": block_size, "double": double}
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
-    chosen = [
-        (path, inject.innermost(layer)) for path, layer in to_quantize(model, targets).items()
-    ]
+    chosen = [(path, innermost(layer)) for path, layer in to_quantize(model, targets).items()]
     for path, layer in chosen:
         if is_quantized(layer):
             raise PeftlabError(f"{path!r} is quantized already; load the model in 16 or 32 bit.")
@@ -209,8 +208,8 @@ def quantize_model(
 
 def to_quantize(model: nn.Module, targets: str | Sequence[str]) -> dict[str, nn.Module]:
     """The layers that ``quantize_model`` means by these targets, by name."""
-    layers = inject.linear_targets(model, targets)
-    if targets != inject.ALL_LINEAR:
+    layers = linear_targets(model, targets)
+    if targets != ALL_LINEAR:
         return layers
     # T5 looks at the dtype of its `wo` weights and casts to it: those must stay numbers.
     kept = set(getattr(model, "_keep_in_fp32_modules", None) or ())
@@ -222,7 +221,7 @@ def is_quantized(layer: nn.Module) -> bool:
     if isinstance(layer, NF4Linear):
         return True
     state = getattr(getattr(layer, "weight", None), "quant_state", None)
-    return inject.is_linear(layer) and state is not None
+    return is_linear(layer) and state is not None
 
 
 def dequantize_model(

@@ -17,12 +17,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from peftlab import inject
 from peftlab.errors import PeftlabError
+from peftlab.layers import is_conv1d, linear_features
 from peftlab.quantization import bitsandbytes
 from peftlab.quantization.formats import get_format
 from peftlab.quantization.linear import NF4Linear, replace, to_quantize
 from peftlab.quantization.nf4 import BLOCK_SIZE
+from peftlab.targets import ALL_LINEAR
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +37,7 @@ def load_nf4(
     *,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
-    targets: str | Sequence[str] = inject.ALL_LINEAR,
+    targets: str | Sequence[str] = ALL_LINEAR,
     format: str = "nf4",
     block_size: int = BLOCK_SIZE,
     double: bool = True,
@@ -52,7 +53,7 @@ def load_nf4(
             the CPU.
         dtype: dtype of what is not quantized, and that weights are rounded to before they are
             quantized (transformers does so, too); that of the files if left out.
-        targets: which linear layers; see ``inject.match_targets``.
+        targets: which linear layers; see ``targets.match_targets``.
         format, block_size, double: see ``nf4.quantize``.
 
     Returns:
@@ -76,7 +77,7 @@ def load_nf4(
                 entries = {name: tensor.to(device, copy=True) for name, tensor in entries.items()}
                 packed, state = bitsandbytes.from_entries(entries, stored)
                 _check_shape(path, stored, state.shape, _linear_shape(layer))
-                conv1d = inject.is_conv1d(layer)
+                conv1d = is_conv1d(layer)
                 new = NF4Linear(packed, state, layer.bias, conv1d=conv1d)
                 replace(model, layer, new)
                 continue
@@ -160,7 +161,7 @@ def _set(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
 
 
 def _linear_shape(layer: nn.Module) -> tuple[int, int]:
-    d_in, d_out = inject.linear_features(layer)
+    d_in, d_out = linear_features(layer)
     return d_out, d_in
 
 

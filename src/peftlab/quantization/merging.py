@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from peftlab import inject, merging
 from peftlab.errors import PeftlabError
+from peftlab.layers import dense_weight, innermost, is_conv1d, is_linear, linear_features
 from peftlab.quantization.linear import NF4Linear, is_quantized, packed_weight, replace
 from peftlab.quantization.nf4 import relative_error
+from peftlab.targets import named_layers
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,12 @@ def merge_into_original(
             model.
     """
     bases = _quantized_bases(model, name)
-    layers = dict(inject.named_layers(original))
-    originals = {path: inject.innermost(layers.get(path, nn.Identity())) for path in bases}
+    layers = dict(named_layers(original))
+    originals = {path: innermost(layers.get(path, nn.Identity())) for path in bases}
     for path, layer in originals.items():
-        features = inject.linear_features(bases[path])
-        dense = inject.is_linear(layer) and layer.weight.is_floating_point()
-        if not dense or inject.linear_features(layer) != features:
+        features = linear_features(bases[path])
+        dense = is_linear(layer) and layer.weight.is_floating_point()
+        if not dense or linear_features(layer) != features:
             raise PeftlabError(
                 f"the original model has no layer {path!r} with {features[0]} inputs, "
                 f"{features[1]} outputs and a 16 or 32-bit weight; give the model that was "
@@ -104,8 +106,8 @@ def merge_into_original(
     merging.merge(model, name)
     merged, measure = _merged_layers(model, list(bases)), _Errors()
     for path, (layer, exact, _) in merged.items():
-        weight = inject.dense_weight(originals[path])
-        weight = weight.T if inject.is_conv1d(layer) else weight
+        weight = dense_weight(originals[path])
+        weight = weight.T if is_conv1d(layer) else weight
         layer.unmerged_weight = weight.to(exact, copy=True).contiguous()
     merging.merge(model, name, keep_base=False)
     for path, (layer, exact, update) in merged.items():
@@ -126,10 +128,10 @@ def _merged_layers(
     model: nn.Module, paths: Sequence[str]
 ) -> dict[str, tuple[nn.Module, Tensor, float]]:
     """(base layer, merged weight, ‖update‖²) of layers whose adapters are merged, by name."""
-    layers = dict(inject.named_layers(model))
+    layers = dict(named_layers(model))
     found = {}
     for path in paths:
-        base = inject.innermost(layers[path])
+        base = innermost(layers[path])
         exact = base.weight.detach().clone()
         found[path] = (base, exact, _square(exact - base.unmerged_weight))
     return found

@@ -15,10 +15,12 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import peftlab
 from peftcourse.parity import twins_quantization as twins
-from peftlab import LoRAConfig, PeftlabError, inject
+from peftlab import LoRAConfig, PeftlabError
+from peftlab.layers import innermost, is_linear
 from peftlab.quantization import nf4
 from peftlab.quantization.formats import FORMATS
 from peftlab.quantization.linear import NF4Linear, is_quantized, packed_weight
+from peftlab.targets import _output_head, linear_targets, match_targets, named_layers
 
 # bitsandbytes needs rows that are whole blocks: see twins.values.
 WIDE = {"hidden_size": 64, "intermediate_size": 128}
@@ -176,17 +178,15 @@ def test_a_state_dict_without_scales_is_refused():
 def test_a_quantized_model_computes_like_its_dequantized_twin(family):
     model, ids = build(family, torch.float64), token_ids()
     plain = model(ids).logits
-    head = inject._output_head(model)
-    names = {path for path, _ in inject.named_layers(model)}
+    head = _output_head(model)
+    names = {path for path, _ in named_layers(model)}
     report = peftlab.trainable_report(model)
 
     peftlab.quantize_model(model)
-    assert {path for path, _ in inject.named_layers(model)} == names
+    assert {path for path, _ in named_layers(model)} == names
     assert peftlab.trainable_report(model).total == report.total
-    assert len(twins.quantized_layers(model)) == len(
-        inject.match_targets(build(family), "all-linear")
-    )
-    assert head is None or head.weight is inject._output_head(model).weight
+    assert len(twins.quantized_layers(model)) == len(match_targets(build(family), "all-linear"))
+    assert head is None or head.weight is _output_head(model).weight
     assert 1e-3 < relative_error(model(ids).logits, plain) < 0.5
 
     dense = twins.dense_twin(model)
@@ -381,10 +381,8 @@ def test_merging_dequantizes_and_loses_nothing(family, dtype, tolerance):
     assert relative_error(model(ids).logits, adapted) < tolerance
     assert not twins.quantized_layers(model)
     peftlab.unmerge(model)
-    for (_, mine), (_, other) in zip(
-        inject.named_layers(model), inject.named_layers(dense), strict=True
-    ):
-        if inject.is_linear(inject.innermost(mine)):
+    for (_, mine), (_, other) in zip(named_layers(model), named_layers(dense), strict=True):
+        if is_linear(innermost(mine)):
             assert torch.equal(mine.weight, other.weight)
     peftlab.remove(model)
     assert relative_error(model(ids).logits, plain) < tolerance
@@ -460,7 +458,7 @@ def test_what_is_not_quantized():
 
 def test_each_16_bit_weight_is_freed_at_once():
     model = build("llama")
-    layers = inject.linear_targets(model, "all-linear")
+    layers = linear_targets(model, "all-linear")
     weights = [weakref.ref(layer.weight) for layer in layers.values()]
     gc.disable()  # reference cycles would have to wait for the garbage collector
     try:

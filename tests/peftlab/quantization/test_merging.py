@@ -8,9 +8,11 @@ from small_models import build, randomise_adapter, relative_error, token_ids
 
 import peftlab
 from peftcourse.parity import twins_quantization as twins
-from peftlab import LoRAConfig, PeftlabError, inject
+from peftlab import LoRAConfig, PeftlabError
+from peftlab.layers import innermost, is_conv1d, is_linear
 from peftlab.quantization.linear import NF4Linear
 from peftlab.quantization.merging import merge_into_original, merge_requantized
+from peftlab.targets import named_layers
 
 
 def adapted(family="llama", scale=0.2, dtype=torch.float32, **options):
@@ -23,12 +25,12 @@ def adapted(family="llama", scale=0.2, dtype=torch.float32, **options):
 def weights(model):
     """The weight that each adapted layer computes with."""
     found = {}
-    for path, layer in inject.named_layers(model):
-        base = inject.innermost(layer)
+    for path, layer in named_layers(model):
+        base = innermost(layer)
         if isinstance(base, NF4Linear):
             found[path] = base.dequantize()
-        elif inject.is_linear(base):
-            found[path] = base.weight.T if inject.is_conv1d(base) else base.weight
+        elif is_linear(base):
+            found[path] = base.weight.T if is_conv1d(base) else base.weight
     return {path: weight.detach() for path, weight in found.items()}
 
 

@@ -1,0 +1,159 @@
+"""What an adapter puts around a layer, and what it asks the layer that it wraps.
+
+An adapter never edits the module it adapts. It wraps it: the wrapper keeps the module as ``base``,
+calls it, and adds its own contribution. The base weight object stays the same tensor on the same
+device, so tied weights, quantized weights and optimizers that hold it go on working.
+
+Wrappers nest. Applying a second adapter wraps the first one's wrapper, and their contributions
+add up: ``y = base(x) + delta_1(x) + delta_2(x)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from peftlab.errors import PeftlabError
+from peftlab.quantization import bitsandbytes
+
+
+class AdapterLayer(nn.Module):
+    """One module of the model together with what one adapter adds to it.
+
+    A method subclasses this, creates its parameters in ``__init__``, names them in
+    ``PARAMETERS``, and writes ``forward``. Freezing, counting and saving ask the layer which
+    parameters are the adapter's; nothing is found by searching for "lora" in a name.
+
+    An attribute that the wrapper does not have is looked up in the model's own module, because
+    models look at the layers they call: T5 at ``wo.weight.dtype``, for example.
+
+    Attributes:
+        base: the wrapped module; another ``AdapterLayer`` when adapters are stacked.
+        method: the configuration of the method, such as a ``LoRAConfig``.
+        adapter: the name of the adapter this layer belongs to.
+        enabled: whether ``forward`` adds the contribution.
+        merged: whether the contribution is in the base weight already (see ``merging.merge``).
+    """
+
+    PARAMETERS: tuple[str, ...] = ()
+    # Which of the base's tensors merging changes, each by a method `merged_<tensor>`.
+    MERGES: tuple[str, ...] = ("weight",)
+    # Why the method cannot be merged, as the end of a sentence; empty if it can.
+    CANNOT_MERGE: str = ""
+    # Whether the layer computes ``base(x) + term`` with a term that does not depend on what other
+    # adapters do. Such adapters can be merged in any order; others only from the inside out.
+    ADDITIVE: bool = False
+    # Whether the contribution is computed from the base's original weight.
+    USES_WEIGHT: bool = False
+
+    def __init__(self, base: nn.Module, method: Method, adapter: str) -> None:
+        super().__init__()
+        self.base = base
+        self.method = method
+        self.adapter = adapter
+        self.enabled = True
+        self.merged = False
+        self.train(base.training)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(innermost(super().__getattr__("base")), name)
+
+    @property
+    def active(self) -> bool:
+        """Whether ``forward`` has anything to add: enabled, and not in the weights already."""
+        return self.enabled and not self.merged
+
+    @property
+    def innermost(self) -> nn.Module:
+        """The model's own module, below all the wrappers."""
+        return innermost(self)
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """The adapter's own parameters by name, without those of the module it wraps."""
+        return {name: self.get_parameter(name) for name in self.PARAMETERS}
+
+    def saved_parameters(self) -> dict[str, Tensor]:
+        """What an adapter file holds: the parameters, or what is computed from them for good."""
+        return self.adapter_parameters()
+
+    def merged_weight(self, weight: Tensor) -> Tensor:
+        """The base weight with this adapter in it: same shape, layout and dtype as ``weight``.
+
+        Raises:
+            PeftlabError: the method cannot be merged.
+        """
+        raise PeftlabError(f"{type(self).__name__} cannot be merged into the base weight.")
+
+
+class Method(Protocol):
+    """What a method's configuration has to offer: which modules it wraps, and with what."""
+
+    def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
+        """A new wrapper for each module to adapt, by the module's name; the model is not changed.
+
+        Raises:
+            PeftlabError: the method does not fit the model.
+        """
+        ...
+
+
+# --- linear layers -------------------------------------------------------------------------------
+
+
+def is_conv1d(layer: nn.Module) -> bool:
+    """Whether this is transformers' ``Conv1D``, the linear layer of GPT-2.
+
+    Its weight is stored as (in_features, out_features), the transpose of ``nn.Linear``'s. The
+    class is recognised by name so that this module does not import transformers.
+    """
+    return type(layer).__name__ == "Conv1D" and hasattr(layer, "nf")
+
+
+def is_linear(layer: nn.Module) -> bool:
+    """Whether the layer computes ``x @ W.T + b``: ``nn.Linear``, its subclasses, or ``Conv1D``."""
+    return isinstance(layer, nn.Linear) or is_conv1d(layer)
+
+
+def linear_features(layer: nn.Module) -> tuple[int, int]:
+    """(in_features, out_features) of a linear layer."""
+    if is_conv1d(layer):
+        return layer.weight.shape[0], layer.nf
+    # A 4-bit layer's weight is packed bytes, so its shape says nothing: ask the layer.
+    return layer.in_features, layer.out_features
+
+
+def dense_weight(layer: nn.Module) -> Tensor:
+    """The original weight of a linear layer as (d_out, d_in), whatever its layout or packing.
+
+    Adapters that are merged are not in it, and a 4-bit weight comes back dequantized. Nothing is
+    copied if the weight is stored that way already.
+    """
+    layer = innermost(layer)
+    weight = getattr(layer, "unmerged_weight", layer.weight).detach()
+    state = getattr(layer.weight, "quant_state", None)
+    if state is not None:
+        weight = bitsandbytes.dequantized(weight, state)
+    elif hasattr(layer, "dequantize"):
+        weight = layer.dequantize()
+    return weight.T if is_conv1d(layer) else weight
+
+
+def innermost(layer: nn.Module) -> nn.Module:
+    """The model's own layer below any wrappers; a layer that has none is returned as it is."""
+    while isinstance(layer, AdapterLayer):
+        layer = layer.base
+    return layer
+
+
+def adapter_dtype(weight: Tensor) -> torch.dtype:
+    """dtype of new adapter parameters: float32, or float64 on a float64 base.
+
+    Adapters on a 16-bit or 4-bit base stay in float32: their updates are small against the values
+    they change, and bfloat16's 8 bits of precision would round many of them away.
+    """
+    return torch.float64 if weight.dtype == torch.float64 else torch.float32

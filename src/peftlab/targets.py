@@ -1,0 +1,115 @@
+"""Which modules of a model a method adapts: modules by name, and targets that mean some of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+from peftlab.errors import PeftlabError
+from peftlab.layers import innermost, is_linear
+
+ALL_LINEAR = "all-linear"
+
+
+def named_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Every module under the name it had before any adapter was applied.
+
+    Like ``list(model.named_modules())``, but it passes through wrappers without naming them, so
+    that names stay those of the plain model: ``layers.0.q_proj``, not ``layers.0.q_proj.base``. A
+    wrapped module stands in the list as its outermost wrapper.
+
+    The result is a list, a snapshot: replacing modules while iterating over a generator would
+    visit the new wrappers too, and wrap their insides for ever.
+    """
+    found: list[tuple[str, nn.Module]] = []
+    seen: set[int] = set()
+    # A list of what is still to visit, and no recursive inner function: that would be a reference
+    # cycle, which keeps replaced layers in memory until the garbage collector runs.
+    waiting = [("", model)]
+    while waiting:
+        path, module = waiting.pop()
+        if id(module) in seen:  # a layer that several places share is one layer
+            continue
+        seen.add(id(module))
+        found.append((path, module))
+        children = innermost(module).named_children()
+        waiting += [(f"{path}.{name}" if path else name, child) for name, child in children][::-1]
+    return found
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a layer's name is meant by a target: equal, a dotted suffix, or a full regex match.
+
+    ``q_proj`` means ``layers.0.attn.q_proj`` but not ``layers.0.attn.my_q_proj``: a suffix starts
+    at a dot. Substrings never match, so ``proj`` does not silently adapt every projection.
+    """
+    if path == pattern or path.endswith("." + pattern):
+        return True
+    try:
+        return re.fullmatch(pattern, path) is not None
+    except re.error:
+        return False
+
+
+def match_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
+    """Names of the linear layers that ``targets`` means, in the model's order.
+
+    Args:
+        model: any model; layers that already carry an adapter can be matched again.
+        targets: ``"all-linear"`` (every linear layer but the output head), or one pattern or
+            several: a layer's name or the end of it (``"q_proj"``, ``"mlp.up_proj"``), or a
+            regular expression for the whole name (``r".*\\.[0-3]\\..*_proj"``).
+
+    Raises:
+        PeftlabError: a pattern matches no linear layer; the message lists what could match.
+    """
+    layers = named_layers(model)
+    # A bare layer has no parent to put a wrapper into, so the root (path "") is never a target.
+    linear = [path for path, module in layers if path and is_linear(innermost(module))]
+    if targets == ALL_LINEAR:
+        head = _output_head(model)
+        chosen = [path for path, module in layers if path in linear and module is not head]
+        if not chosen:
+            raise PeftlabError(f"{type(model).__name__} has no linear layer to adapt.")
+        return chosen
+
+    patterns = [targets] if isinstance(targets, str) else list(targets)
+    for pattern in patterns:
+        if any(matches(path, pattern) for path in linear):
+            continue
+        other = next((m for path, m in layers if path and matches(path, pattern)), None)
+        reason = (
+            "matches no layer of the model"
+            if other is None
+            else f"matches {type(other).__name__}, which is not a linear layer"
+        )
+        known = ", ".join(sorted({path.rsplit(".", 1)[-1] for path in linear}))
+        raise PeftlabError(
+            f"target {pattern!r} {reason}; linear layers end in: {known or 'none'} "
+            f'(or use "{ALL_LINEAR}").'
+        )
+    return [path for path in linear if any(matches(path, pattern) for pattern in patterns)]
+
+
+def linear_targets(model: nn.Module, targets: str | Sequence[str]) -> dict[str, nn.Module]:
+    """The linear layers that ``targets`` means, by name; see ``match_targets``."""
+    layers = dict(named_layers(model))
+    return {path: layers[path] for path in match_targets(model, targets)}
+
+
+def _output_head(model: nn.Module) -> nn.Module | None:
+    """The layer that turns hidden states into logits; its weight is often the embedding's."""
+    get = getattr(model, "get_output_embeddings", None)
+    return get() if get is not None else None
+
+
+def compact_targets(model: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
+    """The shortest description of these layers: their last names if those mean no other layer.
+
+    ``layers.0.q_proj, layers.1.q_proj`` becomes ``q_proj``; if only some of the ``q_proj`` layers
+    are meant, the full names stay.
+    """
+    suffixes = tuple(sorted({path.rsplit(".", 1)[-1] for path in paths}))
+    return suffixes if set(match_targets(model, suffixes)) == set(paths) else tuple(sorted(paths))
