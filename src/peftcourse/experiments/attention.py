@@ -1,11 +1,13 @@
-"""Where a model looks: the share of the attention that goes to virtual tokens and to the first."""
+"""Where a model looks, and with what: shares of the attention, and the kernels that compute it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from peftcourse.experiments.evaluate import evaluating
 from peftcourse.experiments.tasks import Encoded, collate
@@ -47,3 +49,31 @@ def shares(
         "first": [mean(layer[..., virtual]) for layer in output.attentions],
         "even": [even] * len(output.attentions),
     }
+
+
+class FusedAttention(TorchDispatchMode):
+    """While it is active, notes the fused attention kernels that run and the dtype they run in.
+
+    PyTorch picks a kernel from the device, the dtypes and the shapes that are left below autocast,
+    which is where this listens. Without a fused kernel attention is two products and a softmax,
+    with a matrix of (tokens, tokens) for each head in memory between them; nothing is noted then.
+
+    Attributes:
+        seen: dtypes of the queries, by the name of the kernel: ``"flash"``, ``"efficient"``, …
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[str, set[torch.dtype]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        _, found, after = func.overloadpacket.__name__.partition("scaled_dot_product_")
+        if found and not after.endswith("backward"):
+            self.seen.setdefault(after.partition("_attention")[0], set()).add(args[0].dtype)
+        return func(*args, **(kwargs or {}))
