@@ -74,7 +74,7 @@ def _examples(task: str, seed: int) -> dict[str, list[tasks.Example]]:
 
 
 @cache
-def _encoded(task: str, seed: int, split: str) -> list[tasks.Encoded]:
+def encoded(task: str, seed: int, split: str) -> list[tasks.Encoded]:
     return tasks.encode(_examples(task, seed)[split], _tokenizer(), plan.RECIPES[task].max_length)
 
 
@@ -99,18 +99,18 @@ def measure(run: plan.Run, quick: bool = False) -> dict[str, Any]:
         options |= {"on_step": allocator, "penalty": allocator.penalty}
     every = 0
     if run.split == "test" and cell.rank == 8 and cell.part in ("rank", "pissa"):
-        options["validation"] = _encoded(cell.task, run.seed, "validation")[: shown or 48]
+        options["validation"] = encoded(cell.task, run.seed, "validation")[: shown or 48]
         every = max(1, steps // 10)
     config = train.TrainConfig(
         steps, recipe.batch_size, run.rate, seed=run.seed, evaluate_every=every
     )
-    data = _encoded(cell.task, run.seed, "train")[: cell.examples]
+    data = encoded(cell.task, run.seed, "train")[: cell.examples]
     try:
         history = train.train(model, data, config, progress=False, **options)
     except PeftlabError as error:
         return record | {"loss": None, "problem": str(error)}
     record["seconds"] = round(history.seconds, 2)
-    record["loss"] = evaluate.loss(model, _encoded(cell.task, run.seed, run.split)[:shown])
+    record["loss"] = evaluate.loss(model, encoded(cell.task, run.seed, run.split)[:shown])
     if cell.part in ("cases", "rank"):
         record["train_loss"] = evaluate.loss(model, data[: shown or 96])
     if every:
