@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from peftcourse.compare import journal
 from peftcourse.compare.methods import METHODS
+from peftcourse.compare.on_ray import OnRay
 from peftcourse.compare.plan import COST, REPORT, TUNING_SEED, Plan
 from peftcourse.compare.plan import plan as complete
 from peftcourse.compare.search import FIRST_RATES, MOST_RATES, SEARCH, outcomes
 from peftcourse.compare.tables import BASE, Comparison
+from peftcourse.compare.workers import Local
 from peftcourse.experiments import results
 from peftlab import __version__
 from peftlab.errors import PeftlabError
@@ -163,11 +165,7 @@ def _carry_out(
 
 def _engine(name: str, plan: Plan, workers: int, gpus: int) -> Any:
     if name == RAY:
-        from peftcourse.compare.on_ray import OnRay
-
         return OnRay(plan, per_gpu=PER_GPU)
-    from peftcourse.compare.workers import Local
-
     names = [f"cuda:{gpu}" for gpu in range(gpus)] or ["cpu"]
     return Local(plan, [names[worker % len(names)] for worker in range(workers)])
 

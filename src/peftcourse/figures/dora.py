@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from peftcourse.experiments.decomposition import Change, correlation
 from peftcourse.figures.style import INK, PALETTE, Figure, drawing, finish, sequence
 from peftlab.errors import PeftlabError
-
-if TYPE_CHECKING:
-    from peftcourse.experiments.decomposition import Change
 
 MARKERS = ("o", "s", "^", "D")
 METHODS = {"full fine-tuning": PALETTE[0], "LoRA": PALETTE[1], "DoRA": PALETTE[2]}
@@ -90,8 +87,6 @@ def updates(changes: Mapping[str, Sequence[Change]], weight: str) -> Figure:
     Raises:
         PeftlabError: there is no method, or one has more steps than there are markers.
     """
-    from peftcourse.experiments.decomposition import correlation
-
     if not changes:
         raise PeftlabError("there is nothing to draw; give the changes of at least one method.")
     with drawing(1, len(changes), width=7.4, height=3.5, squeeze=False) as (canvas, grid):

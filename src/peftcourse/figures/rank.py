@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peftcourse.figures.style import INK, LINES, PALETTE, Figure, bare, drawing, finish
+from peftlab import lowrank
 from peftlab.errors import PeftlabError
 
 if TYPE_CHECKING:
@@ -99,8 +100,6 @@ def compression(matrices: Mapping[str, Tensor], ranks: Sequence[int]) -> Slider:
     Raises:
         PeftlabError: a rank is out of range, or there is nothing to draw.
     """
-    from peftlab import lowrank
-
     if not matrices or not ranks:
         raise PeftlabError("there is nothing to draw; give at least one matrix and one rank.")
     places = [*map(str, ranks), "full"]

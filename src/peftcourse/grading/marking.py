@@ -29,6 +29,9 @@ from peftcourse.grading.rows import (
 from peftcourse.grading.sandbox import LOST, Limits, Ran, Sandbox
 from peftcourse.grading.submissions import LabOutline, Submission
 
+# A submission, and the ids of its exercises to mark (None: all).
+Task = tuple[Submission, Collection[str] | None]
+
 # Longer sources are no answers; they would only keep the parser busy.
 MAX_CODE = 100_000  # characters of one cell
 MAX_OTHERS = 300_000  # characters of all other cells together

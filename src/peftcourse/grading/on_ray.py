@@ -7,17 +7,13 @@ submission goes to whichever is free, and its row comes back. The journal stays 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from peftcourse.exercises.registry import LESSONS
-from peftcourse.grading.marking import Marker, References
+from peftcourse.grading.marking import Marker, References, Task
 from peftcourse.grading.rows import Row
 from peftcourse.grading.sandbox import Limits
 from peftcourse.grading.submissions import LabOutline
 from peftlab.errors import PeftlabError
-
-if TYPE_CHECKING:
-    from peftcourse.grading.run import Task
 
 
 def mark_all(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import queue
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from peftcourse.exercises.registry import LESSONS, Lesson
-from peftcourse.grading import reports
+from peftcourse.grading import local, on_ray, reports
 from peftcourse.grading.journal import Journal
-from peftcourse.grading.marking import Marker, References
+from peftcourse.grading.marking import Marker, References, Task
 from peftcourse.grading.rows import Row
 from peftcourse.grading.sandbox import Limits
 from peftcourse.grading.submissions import LabOutline, Submission, collect
@@ -24,9 +21,6 @@ ALL = "all"
 LOCAL, RAY = "local", "ray"
 # Seconds between two writings of the reports while a class is graded.
 REFRESH = 60.0
-
-# A submission, and the exercises of it to mark (None: all).
-Task = tuple[Submission, Collection[str] | None]
 
 
 def grade(
@@ -102,16 +96,15 @@ def grade(
         if kept:
             say(f"{kept} of {len(chosen)} submissions are graded already and have not changed.")
         if engine == RAY:
-            from peftcourse.grading.on_ray import mark_all as run
-
-            marked = run(tasks, lesson.name, outline, journal.settings["seed"], limits, unsafe)
+            seed = journal.settings["seed"]
+            marked = on_ray.mark_all(tasks, lesson.name, outline, seed, limits, unsafe)
         else:
             references = References(lesson, journal.settings["seed"])
 
             def marker() -> Marker:
                 return Marker(lesson, outline, references, limits=limits, unsafe=unsafe)
 
-            marked = mark_all(tasks, marker, min(jobs, max(1, len(tasks))))
+            marked = local.mark_all(tasks, marker, min(jobs, max(1, len(tasks))))
         written = time.monotonic()
         with journal.writing() as add:
             for row in _bar(marked, len(tasks), progress):
@@ -122,30 +115,6 @@ def grade(
                     reports.write_all(rows.values(), lesson, out, lms=lms)
                     written = time.monotonic()
         return reports.write_all(rows.values(), lesson, out, lms=lms)
-
-
-def mark_all(tasks: Sequence[Task], make_marker: Callable[[], Marker], jobs: int) -> Iterator[Row]:
-    """Mark on this machine, ``jobs`` at a time; rows come as they are ready."""
-    with contextlib.ExitStack() as stack:
-        idle: queue.SimpleQueue[Marker] = queue.SimpleQueue()
-        for _ in range(jobs):
-            idle.put(stack.enter_context(make_marker()))
-
-        def mark(task: Task) -> Row:
-            marker = idle.get()
-            try:
-                return marker.mark(*task)
-            finally:
-                idle.put(marker)
-
-        pool = stack.enter_context(ThreadPoolExecutor(jobs))
-        futures = [pool.submit(mark, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def _lesson(name: str) -> Lesson:

@@ -13,7 +13,12 @@ from peftlab.inject import adapter_layers
 from peftlab.layers import is_conv1d, linear_features
 from peftlab.methods.lora import LoRAConfig
 from peftlab.quantization import bitsandbytes as bnb_format
-from peftlab.quantization.linear import is_quantized, replace, to_quantize
+from peftlab.quantization.linear import (
+    dequantize_model,
+    is_quantized,
+    replace,
+    to_quantize,
+)
 from peftlab.quantization.nf4 import dequantize, quantize
 from peftlab.targets import ALL_LINEAR
 
@@ -136,8 +141,6 @@ def linear4bit_twin(base: nn.Module, **options: Any) -> nn.Module:
 
 def dense_twin(quantized: nn.Module) -> nn.Module:
     """A copy of a quantized model with the same numbers in ordinary layers, for any dtype."""
-    from peftlab.quantization.linear import dequantize_model
-
     return dequantize_model(copy.deepcopy(quantized))
 
 
