@@ -1,4 +1,4 @@
-"""The command ``peftlab``; its subcommands are listed in `parser`.
+"""The command ``peftlab`` (or ``python -m peftcourse.cli``); `parser` lists its subcommands.
 
 Each subcommand is one function that calls the library and prints. A user's mistake is a
 ``PeftlabError`` there; here it becomes one sentence on stderr and exit code 2. The library is
@@ -548,3 +548,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):  # a full disk, a folder that may not be written
         return f"{error.strerror or error}: {error.filename}."
     return str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

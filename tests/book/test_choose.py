@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from peftcourse.compare import tables
+from peftcourse.compare import claims, tables
 from peftcourse.experiments.statistics import critical_difference, t_quantile
-from peftcourse.recommend import claims, evidence
+from peftcourse.recommend import evidence
 from peftlab.memory import Settings, estimate
 
 CHAPTER = (Path(__file__).parents[2] / "book" / "10_choose.md").read_text(encoding="utf-8")

@@ -25,16 +25,19 @@ KEYS = {
     "course",
 }
 
+# What is tested is this checkout, wherever the environment's installation points.
+SOURCE = str(Path(doctor.__file__).parents[1])
+
 
 def run_json(tmp_path: Path, **modules: str) -> dict:
     """The report of ``peftlab doctor --json`` in which these modules have this source instead."""
     for name, source in modules.items():
         (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "peftcourse", "doctor", "--json"],
+        [sys.executable, "-m", "peftcourse.cli", "doctor", "--json"],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), SOURCE])},
     )
     assert "Traceback" not in done.stderr
     report = json.loads(done.stdout)

@@ -77,7 +77,7 @@ def test_a_killed_run_goes_on_where_it_stopped(classroom, tmp_path):
     stopped = [r for row in rows for r in row.results if r.status == STOPPED]
     assert [r.exercise for r in stopped] == ["lora.merge"] * 2
 
-    command = [sys.executable, "-m", "peftcourse", "grade", str(classroom), "--lab", LAB]
+    command = [sys.executable, "-m", "peftcourse.cli", "grade", str(classroom), "--lab", LAB]
     command += ["--out", str(killed), "--seed", str(SEED), "--timeout", "1", "--jobs", "1"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     lines = killed / journal.ROWS

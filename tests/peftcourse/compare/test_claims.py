@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from peftcourse.compare import claims
+from peftcourse.compare.claims import FAILS, HOLDS, OPEN, alike, better, share_of_full, verdict
 from peftcourse.compare.tables import Comparison
-from peftcourse.recommend import claims
-from peftcourse.recommend.claims import FAILS, HOLDS, OPEN, alike, better, share_of_full, verdict
 
 ROOT = Path(__file__).resolve().parents[3]
 NOISE = {0: 0.0, 1: 0.01, 2: -0.01, 3: 0.005, 4: -0.005}  # mean 0; its interval ends at ± 0.0098

@@ -1,7 +1,0 @@
-"""``python -m peftcourse`` is the command ``peftlab``."""
-
-import sys
-
-from peftcourse.cli import main
-
-sys.exit(main())
