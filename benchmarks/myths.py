@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.myths            # results/myths_cpu.json
     python -m benchmarks.myths --out results/myths_cuda.json  # on a GPU
-    python -m benchmarks.myths --only paging --out results/myths_paging.json  # on one that is idle
+    python -m benchmarks.myths --only paging --out results/myths_paging_cuda.json  # idle
 
 Four measurements, each for a claim in the book's "Myths, measured":
 
