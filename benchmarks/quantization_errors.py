@@ -39,6 +39,7 @@ KINDS = {
     "int8": ("int8", False),
     "int4": ("int4", False),
     "fp4": ("fp4", False),
+    "e2m1": ("e2m1", False),
     "nf4": ("nf4", False),
     "nf4 + double": ("nf4", True),
 }

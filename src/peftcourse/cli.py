@@ -334,7 +334,7 @@ _SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "--tokens": (_count, "virtual tokens of a prefix or prompt (default 20)"),
     "--bottleneck": (_count, "width of a bottleneck adapter (default 64)"),
     "--precision": (str, "bf16 (default), mixed (full fine-tuning only) or fp32"),
-    "--quantization": (str, "nf4 (default) or fp4, for qlora"),
+    "--quantization": (str, "nf4 (default) or bitsandbytes' fp4, for qlora"),
     "--block-size": (_count, "weights of a quantization block (default 64)"),
     "--optimizer": (
         str,

@@ -43,7 +43,7 @@ CHOICES: dict[str, dict[Any, str]] = {
         "prefix": "prefix tuning",
         "prompt": "prompt tuning",
     },
-    "quantization": {"nf4": "NF4", "fp4": "FP4"},
+    "quantization": {"nf4": "NF4", "fp4": "FP4 (bitsandbytes)"},
     "block_size": {size: str(size) for size in BLOCK_SIZES},
     "precision": {"bf16": "16 bit", "mixed": "mixed, 32-bit weights", "fp32": "32 bit"},
     "optimizer": {

@@ -43,7 +43,7 @@ class Settings:
         precision: ``"bf16"``: weights and arithmetic in 16 bit; ``"mixed"``: full fine-tuning of
             32-bit weights under bfloat16 autocast; ``"fp32"``: everything in 32 bit. Adapters are
             in 32 bit always, as peft and peftlab make them.
-        quantization: 4-bit format of QLoRA's base, ``"nf4"`` or ``"fp4"``.
+        quantization: 4-bit format of QLoRA's base, ``"nf4"`` or bitsandbytes' ``"fp4"``.
         double_quantization: whether QLoRA's block constants are quantized too.
         block_size: weights of a quantization block.
         optimizer: ``"adamw"`` and ``"sgd"``, ``"sgd_momentum"`` are torch's, with states in the

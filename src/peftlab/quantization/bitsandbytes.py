@@ -86,7 +86,7 @@ def from_entries(entries: Mapping[str, Tensor], name: str = "weight") -> tuple[T
     """The quantized weight in a state dict: codes and state; the opposite of ``to_entries``.
 
     Raises:
-        PeftlabError: entries are missing, or describe something else than peftlab's NF4 or FP4.
+        PeftlabError: entries are missing, or describe something else than peftlab's NF4 or fp4.
     """
     try:
         fmt = next(FORMATS[n] for n in FORMAT_NAMES if f"{name}.{STATE_KEY}{n}" in entries)

@@ -7,7 +7,8 @@ its *absmax*, and each weight is stored as the code of the nearest level: its pl
 name   bits  levels
 =====  ====  ==============================================================================
 nf4    4     quantiles of a normal distribution: dense where weights are (QLoRA §3)
-fp4    4     a sign, two bits of exponent, one of mantissa; bitsandbytes' variant
+fp4    4     bitsandbytes' table: E2M1, but for a smallest magnitude of 0.0052, not 0.083
+e2m1   4     a sign, two bits of exponent, one of mantissa: OCP MX's 4-bit float
 int4   4     -7/7, -6/7, …, 7/7: equally spaced, symmetric around zero
 int8   8     -127/127, …, 127/127
 =====  ====  ==============================================================================
@@ -51,8 +52,12 @@ NF4_LEVELS = (
 # of 15 equally likely bins. QLoRA's equation 4 as printed starts at quantile 0, which is -infinity.
 NF4_OFFSET = 0.9677083
 
-# FP4's eight magnitudes in the order of their codes 0b000 to 0b111, before division by 12. The
-# order is that of bitsandbytes' bit patterns, in which a larger code need not be a larger value.
+# E2M1's eight magnitudes in the order of their codes 0b000 to 0b111. 0.5 is the one subnormal
+# number. (OCP Microscaling Formats 1.0, §5.3.3; QLoRA's "Float4 (E2M1)".)
+E2M1_MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+
+# bitsandbytes' "fp4": twice E2M1's magnitudes but for the subnormal number, 0.0625 instead of 1.
+# The order is that of its bit patterns, in which a larger code need not be a larger value.
 FP4_MAGNITUDES = (0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0)
 
 
@@ -121,17 +126,19 @@ def _order(fmt: Format, device: torch.device) -> tuple[Tensor | None, Tensor]:
     return (None if in_order else order.int()), midpoints
 
 
-def _fp4() -> tuple[float, ...]:
-    magnitudes = (torch.tensor(FP4_MAGNITUDES) / 12).tolist()
+def _signed(magnitudes: tuple[float, ...]) -> tuple[float, ...]:
+    """Levels of a float format: the magnitudes over the largest, then the same with a sign."""
+    scaled = (torch.tensor(magnitudes) / max(magnitudes)).tolist()
     # The sign is the first bit. -0.0 would be a second zero; bitsandbytes has +0.0 twice, too.
-    return tuple(magnitudes + [-m if m else 0.0 for m in magnitudes])
+    return tuple(scaled + [-m if m else 0.0 for m in scaled])
 
 
 NF4 = Format("nf4", 4, NF4_LEVELS)
-FP4 = Format("fp4", 4, _fp4())
+FP4 = Format("fp4", 4, _signed(FP4_MAGNITUDES))
+E2M1 = Format("e2m1", 4, _signed(E2M1_MAGNITUDES))
 INT4 = Format("int4", 4, tuple(k / 7 for k in range(-7, 8)))
 INT8 = Format("int8", 8, tuple(k / 127 for k in range(-127, 128)))
-FORMATS: dict[str, Format] = {fmt.name: fmt for fmt in (NF4, FP4, INT4, INT8)}
+FORMATS: dict[str, Format] = {fmt.name: fmt for fmt in (NF4, FP4, E2M1, INT4, INT8)}
 
 
 def get_format(name: str) -> Format:

@@ -104,7 +104,7 @@ def quantize(
 
     Args:
         weight: any shape, floating point, any device; it is not changed.
-        format: ``"nf4"``, ``"fp4"``, ``"int4"`` or ``"int8"``.
+        format: a name in ``peftlab.quantization.formats.FORMATS``.
         block_size: how many neighbouring weights share a scale.
         double: whether the scales are quantized to 8 bits, too.
 

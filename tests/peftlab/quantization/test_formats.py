@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from peftlab import PeftlabError
 from peftlab.quantization import formats
-from peftlab.quantization.formats import FORMATS, FP4, INT4, INT8, NF4
+from peftlab.quantization.formats import E2M1, FORMATS, FP4, INT4, INT8, NF4
 
 finite = st.floats(-1, 1, width=32)
 
@@ -41,6 +41,23 @@ def test_four_decimals_are_not_enough():
 
 def test_fp4_is_that_of_bitsandbytes():
     assert torch.equal(FP4.levels(), bitsandbytes.functional.get_4bit_type("fp4", device="cpu"))
+
+
+def test_e2m1_is_a_sign_two_bits_of_exponent_and_one_of_mantissa():
+    def value(code):  # IEEE 754's rules with a bias of 1, and without infinity
+        sign, exponent, mantissa = code >> 3, (code >> 1) & 3, code & 1
+        magnitude = 2.0 ** (exponent - 1) * (1 + mantissa / 2) if exponent else mantissa / 2
+        return (-1) ** sign * magnitude
+
+    expected = torch.tensor([value(code) for code in range(16)])
+    torch.testing.assert_close(E2M1.levels(), expected / 6, rtol=1e-7, atol=0)
+
+
+def test_fp4_is_e2m1_but_for_the_smallest_magnitude():
+    ours, theirs = (fmt.levels().abs().unique() for fmt in (E2M1, FP4))
+    differing = (ours != theirs).nonzero().flatten().tolist()
+    assert differing == [1]
+    assert ours[1].item() == pytest.approx(1 / 12) and theirs[1].item() == pytest.approx(1 / 192)
 
 
 @pytest.mark.parametrize(("fmt", "steps"), [(INT4, 7), (INT8, 127)])
@@ -76,7 +93,9 @@ def test_codes_fit_into_their_bits(fmt):
 
 
 def test_an_unknown_format_is_named():
-    with pytest.raises(PeftlabError, match="no format 'nf5'; choose from nf4, fp4, int4, int8"):
+    with pytest.raises(
+        PeftlabError, match="no format 'nf5'; choose from nf4, fp4, e2m1, int4, int8"
+    ):
         formats.get_format("nf5")
 
 

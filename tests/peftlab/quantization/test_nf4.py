@@ -137,6 +137,7 @@ def test_errors_of_the_formats_on_normal_weights():
     weight = 0.02 * normal(2**20)
     error = {f: nf4.quantization_error(weight, format=f, double=False) for f in FORMATS}
     assert error["nf4"] == pytest.approx(0.0920, abs=2e-4)
+    assert error["e2m1"] == pytest.approx(0.1057, abs=2e-4)
     assert error["int4"] == pytest.approx(0.1076, abs=2e-4)
     assert error["fp4"] == pytest.approx(0.1219, abs=2e-4)
     assert error["int8"] < 0.007
