@@ -71,6 +71,54 @@ def levels(weight: Tensor, formats: Mapping[str, Sequence[float]], block_size: i
         )
 
 
+def code_use(
+    codes: Mapping[str, tuple[Sequence[float], Sequence[float], float]],
+    counted: Mapping[str, Sequence[float]],
+) -> Figure:
+    """How often each code is used, at its level, for several codes; the first also as counted.
+
+    Args:
+        codes: levels, the share of normal numbers that each is used for, and the relative error of
+            the weights, by the name of the code.
+        counted: shares of the first code's levels that were counted, by what was quantized.
+    """
+    first, *others = codes
+    with drawing(1, len(codes), width=7.6, height=3.2, sharey=True, squeeze=False) as (
+        canvas,
+        panels,
+    ):
+        for index, (panel, (name, (levels, used, error))) in enumerate(
+            zip(panels[0], codes.items(), strict=True)
+        ):
+            panel.vlines(levels, 0, [100 * share for share in used], color=PALETTE[index])
+            panel.axhline(100 / len(levels), color=INK, linestyle=":", linewidth=1)
+            panel.set_title(f"{name}\noff by {100 * error:.1f} %")
+            panel.set_xticks([-1, 0, 1])
+        for index, (name, shares) in enumerate(counted.items()):
+            panels[0][0].plot(
+                codes[first][0], [100 * share for share in shares], MARKERS[index],
+                color=PALETTE[-1 - index], markersize=4, label=f"counted: {name}",
+            )  # fmt: skip
+        panels[0][0].set_ylim(bottom=0)
+        panels[0][0].set_ylabel("numbers that take the code (%)")
+        canvas.supxlabel("level (of the absmax of the block)", fontsize=11)
+        canvas.legend(loc="outside upper center", ncols=len(counted))
+        spoken = "; ".join(
+            f"{name}: {100 * min(used):.1f} to {100 * max(used):.1f} %, off by {100 * error:.2f} %"
+            for name, (_, used, error) in codes.items()
+        )
+        _, used, error = codes[first]
+        return finish(
+            canvas,
+            alt="Bars at the levels of each code, as high as the share of normal numbers that "
+            f"takes it, and a dotted line at equal shares. {spoken}.",
+            caption=f"{first}'s codes are taken by {100 * min(used):.1f} to {100 * max(used):.1f} "
+            f"% of the numbers, and its weights are off by {100 * error:.1f} %; "
+            + "; ".join(f"{name}, by {100 * codes[name][2]:.1f} %" for name in others)
+            + ". Equal shares (dotted) are not what makes the error small.",
+        )
+
+
 def outlier(sizes: Sequence[float], errors: Mapping[int, Sequence[float]]) -> Figure:
     """Error of the other weights while one weight grows, by block size.
 
