@@ -186,11 +186,11 @@ def savings(rows: int, columns: int, rank: int) -> float:
 
 
 def break_even_rank(rows: int, columns: int) -> int:
-    """The largest rank at which B and A hold fewer numbers than the matrix; 0 if there is none.
+    """The smallest rank at which B and A save nothing: they hold as many numbers as the matrix.
 
-    r (m + n) < m n. For a square matrix that is just below half its side.
+    r (m + n) ≥ m n. For a square matrix that is half its side, rounded up.
     """
-    return (rows * columns - 1) // (rows + columns)
+    return -(-rows * columns // (rows + columns))
 
 
 # --- comparing subspaces -------------------------------------------------------------------------

@@ -238,6 +238,52 @@ def loss_increase(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
         )
 
 
+def preparation(cases: Sequence[Mapping[str, Any]], hardware: str) -> Figure:
+    """Peak memory and time of a step by how a model was prepared, for several sizes of a step.
+
+    Args:
+        cases: of ``results/quantization_kbit_cuda.json``; those of the first shape are drawn.
+        hardware: where they were measured.
+    """
+    shape = cases[0]["shape"]
+    rows = {(row["setting"], *row["size"]): row for row in cases if row["shape"] == shape}
+    settings = list(dict.fromkeys(name for name, *_ in rows))
+    sizes = list(dict.fromkeys((batch, length) for _, batch, length in rows))
+    measures = {
+        "peak memory (GiB)": lambda row: row["peak_bytes"] / 2**30,
+        "one step (s)": lambda row: statistics.median(row["seconds"]),
+    }
+    with drawing(1, 2, width=7.6, height=3.6, squeeze=False) as (canvas, panels):
+        width = 0.8 / len(settings)
+        for panel, (quantity, measure) in zip(panels[0], measures.items(), strict=True):
+            for index, name in enumerate(settings):
+                left = width * (index - (len(settings) - 1) / 2)
+                panel.bar(
+                    [place + left for place in range(len(sizes))],
+                    [measure(rows[name, *size]) for size in sizes],
+                    width, color=PALETTE[index], label=name if panel is panels[0][0] else None,
+                )  # fmt: skip
+            panel.set_xticks(range(len(sizes)), [f"{b} × {length:,}" for b, length in sizes])
+            panel.set_ylabel(quantity)
+            panel.grid(False, axis="x")
+        canvas.supxlabel("sequences × tokens of each", fontsize=11)
+        canvas.legend(loc="outside upper center", ncols=2)
+        batch, length = sizes[-1]
+        peak, seconds = measures.values()
+        spoken = "; ".join(
+            f"{name}: {peak(rows[name, batch, length]):.1f} GiB and "
+            f"{seconds(rows[name, batch, length]):.1f} s"
+            for name in settings
+        )
+        return finish(
+            canvas,
+            alt=f"Two groups of bars, peak memory and seconds of a step of {shape} on one "
+            f"{hardware}, for {len(sizes)} sizes of a step. With {batch} × {length:,} tokens: "
+            f"{spoken}.",
+            caption=f"{shape} on one {hardware}, a step of {batch} × {length:,} tokens. {spoken}.",
+        )
+
+
 def seeds(values: Mapping[str, Sequence[float]], quantity: str) -> Figure:
     """One dot for each seed and a bar of one standard error around each mean.
 

@@ -38,9 +38,9 @@ def test_ranks_are_those_of_the_library(matrix):
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 50))
 @settings(max_examples=50, deadline=None)
 def test_savings_are_those_of_the_library(rows, columns, rank):
-    share, largest = savings(rows, columns, rank)
+    share, break_even = savings(rows, columns, rank)
     assert share == pytest.approx(lowrank.savings(rows, columns, rank))
-    assert largest == lowrank.break_even_rank(rows, columns)
+    assert break_even == lowrank.break_even_rank(rows, columns)
 
 
 def test_factors_make_an_adapter_of_an_update(matrix):

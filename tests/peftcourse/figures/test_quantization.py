@@ -20,6 +20,18 @@ ROWS = [
     for kind, error in (("int4", 0.11), ("nf4", 0.09))
     for block, bits in ((64, 4.5), (256, 4.125), (0, 4.0))
 ]
+CASES = [
+    {
+        "shape": shape,
+        "setting": setting,
+        "size": [4, length],
+        "seconds": [length / 1000 * factor, 9.0, 0.0],
+        "peak_bytes": length * factor * 2**20,
+    }
+    for shape in ("a model", "another")
+    for setting, factor in (("alone", 2), ("autocast", 1))
+    for length in (1024, 4096)
+]
 DRAWN = {
     "levels": lambda: quantization.levels(
         torch.randn(64, 64, generator=torch.Generator().manual_seed(0)),
@@ -35,6 +47,7 @@ DRAWN = {
     "outlier": lambda: quantization.outlier([4, 100], {64: [0.09, 0.1], 4096: [0.12, 0.9]}),
     "block_errors": lambda: quantization.block_errors({"a model": ROWS, "another": ROWS}),
     "loss_increase": lambda: quantization.loss_increase(ROWS, "a model"),
+    "preparation": lambda: quantization.preparation(CASES, "a GPU"),
     "seeds": lambda: quantization.seeds(
         {"one": [1.0, 1.2], "two": [2.0, 2.0]}, "loss (nats per token)"
     ),
@@ -54,6 +67,10 @@ def test_findings_are_computed():
     assert "from 12.0 % to 90.0 % in blocks of 4,096" in DRAWN["outlier"]().caption
     assert "a model: int4 11.0 %, nf4 9.0 %" in DRAWN["block_errors"]().caption
     assert "nf4 +0.0576 ± 0.0020 in blocks of 64" in DRAWN["loss_increase"]().caption
+    assert DRAWN["preparation"]().caption == (
+        "a model on one a GPU, a step of 4 × 4,096 tokens. "
+        "alone: 8.0 GiB and 8.2 s; autocast: 4.0 GiB and 4.1 s."
+    )
     assert "one 1.100 ± 0.100; two 2.000 ± 0.000" in DRAWN["seeds"]().caption
 
 

@@ -60,10 +60,10 @@ PARTS = (
         section="What a low rank saves",
         hints=(
             "How many numbers has the matrix, how many has each factor at rank r?",
-            "The factors hold r · (rows + columns). The break-even rank is the largest whole r at "
-            "which that is below rows · columns, not equal to it.",
+            "The factors hold r · (rows + columns). The break-even rank is the smallest whole r at "
+            "which that is rows · columns or more: round up.",
             "share = 1 - rank * (rows + columns) / (rows * columns); "
-            "largest = (rows * columns - 1) // (rows + columns).",
+            "break_even = -(-rows * columns // (rows + columns)), or math.ceil of the quotient.",
         ),
         meaning="at rank r = d/2 two factors of a square matrix are as large as the matrix.",
         cases=cases.savings,

@@ -72,7 +72,7 @@ def numerical(rng: Generator) -> list[Case]:
 
 
 def savings(rng: Generator) -> list[Case]:
-    """The last shape has a rank at which both sides hold equally many numbers: no saving there."""
+    """The last shape has a rank at which both sides hold equally many numbers."""
     cases = []
     for _ in range(2):
         rows, columns = integer(rng, 300, 900), integer(rng, 1_000, 4_000)

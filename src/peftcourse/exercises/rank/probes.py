@@ -22,8 +22,8 @@ def numerical(answer: Any, case: Case) -> Outcome:
 
 def savings(answer: Any, case: Case) -> Outcome:
     rows, columns, rank = case["rows"], case["columns"], case["rank"]
-    share, largest = answer(rows, columns, rank)
-    return {"share saved": share, "break-even rank": largest}
+    share, break_even = answer(rows, columns, rank)
+    return {"share saved": share, "break-even rank": break_even}
 
 
 def truncate(answer: Any, case: Case) -> Outcome:

@@ -116,49 +116,58 @@ NUMERICAL = (
 
 def savings(rows: int, columns: int, rank: int) -> tuple[float, int]:
     share = 1 - rank * (rows + columns) / (rows * columns)
-    return share, (rows * columns - 1) // (rows + columns)
+    return share, -(-rows * columns // (rows + columns))
 
 
 def _share(rows: int, columns: int, rank: int) -> float:
     return savings(rows, columns, rank)[0]
 
 
-def _largest(rows: int, columns: int) -> int:
+def _break_even(rows: int, columns: int) -> int:
     return savings(rows, columns, 1)[1]
 
 
 SAVINGS = (
     Mutant(
         "share-that-is-left",
-        lambda rows, columns, rank: (1 - _share(rows, columns, rank), _largest(rows, columns)),
+        lambda rows, columns, rank: (1 - _share(rows, columns, rank), _break_even(rows, columns)),
         "this is the share that is stored; the share saved is the rest",
         "Subtract it from 1",
     ),
     Mutant(
         "one-factor",
-        lambda rows, columns, rank: (1 - rank / rows, _largest(rows, columns)),
+        lambda rows, columns, rank: (1 - rank / rows, _break_even(rows, columns)),
         "one of the two factors is missing from the count",
         "Count rank · rows and rank · columns",
     ),
     Mutant(
         "square",
-        lambda rows, columns, rank: (1 - 2 * rank / columns, _largest(rows, columns)),
+        lambda rows, columns, rank: (1 - 2 * rank / columns, _break_even(rows, columns)),
         "2r/d holds for a square matrix; this one has two different sides",
         "Use r · (rows + columns) / (rows · columns)",
     ),
     Mutant(
-        "equal-is-no-saving",
+        "rounded-down",
         lambda rows, columns, rank: (
             _share(rows, columns, rank),
             rows * columns // (rows + columns),
         ),
-        "where both hold equally many numbers nothing is saved, and that rank is counted",
-        "The factors must hold fewer numbers than the matrix, not as many",
+        "at this rank the factors still hold fewer numbers than the matrix",
+        "Round rows · columns / (rows + columns) up",
+    ),
+    Mutant(
+        "equal-still-saves",
+        lambda rows, columns, rank: (
+            _share(rows, columns, rank),
+            rows * columns // (rows + columns) + 1,
+        ),
+        "where both hold equally many numbers nothing is saved any more, and that rank is skipped",
+        "Take the first rank at which the factors hold as many numbers as the matrix, or more",
     ),
     Mutant(
         "half-a-side",
         lambda rows, columns, rank: (_share(rows, columns, rank), min(rows, columns) // 2),
         "half of the shorter side is the break-even rank of a square matrix only",
-        "Solve r · (rows + columns) < rows · columns for r",
+        "Solve r · (rows + columns) ≥ rows · columns for r",
     ),
 )
