@@ -1,10 +1,12 @@
 """For every test: what runs a notebook unattended leaves no file beside it and draws no bars.
 
 pytest reads this file for `pytest --nbval solutions` and the like too, and kernels inherit the
-environment.
+environment. What is slow by nature is left to `make test-full`.
 """
 
 import os
+
+import pytest
 
 # The same as peftcourse.labs.execute.ENVIRONMENT, without importing it for every test.
 os.environ |= {
@@ -13,3 +15,13 @@ os.environ |= {
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore:IProgress not found",
 }
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `full`, unless `-m` asks for it."""
+    if "full" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]

@@ -1,10 +1,9 @@
 """Right answers pass and typical mistakes are named, whatever the seed.
 
-`make test-full` (PEFTLAB_FULL=1) takes 100 seeds, `make test` five.
+`make test-full` takes 100 seeds, `make test` five.
 """
 
 import math
-import os
 import re
 from pathlib import Path
 
@@ -16,9 +15,11 @@ from peftcourse.exercises import EXERCISES, LESSONS
 from peftcourse.exercises.feedback import assess
 from peftcourse.exercises.observe import observe
 
-SEEDS = range(100 if os.environ.get("PEFTLAB_FULL") else 5)
 ROOT = Path(__file__).resolve().parents[3]
 
+seeds = pytest.mark.parametrize(
+    "seeds", [range(5), pytest.param(range(100), marks=pytest.mark.full)], ids=["5", "100"]
+)
 exercises = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 mutants = pytest.mark.parametrize(
     ("exercise", "mutant"),
@@ -27,21 +28,23 @@ mutants = pytest.mark.parametrize(
 )
 
 
+@seeds
 @exercises
-def test_the_solution_passes(exercise):
-    for seed in SEEDS:
+def test_the_solution_passes(exercise, seeds):
+    for seed in seeds:
         assert assess(exercise, exercise.solution, seed).correct, seed
 
 
+@seeds
 @mutants
-def test_a_mutant_fails_with_its_own_diagnosis(exercise, mutant):
+def test_a_mutant_fails_with_its_own_diagnosis(exercise, mutant, seeds):
     diagnosed = []
-    for seed in SEEDS:
+    for seed in seeds:
         report = assess(exercise, mutant.answer, seed)
         assert not report.correct, seed
         assert report.status == "wrong value", report
         diagnosed.append(report.mutant == mutant.id and not report.cause.startswith("perhaps"))
-    assert sum(diagnosed) >= 0.99 * len(SEEDS)
+    assert sum(diagnosed) >= 0.99 * len(seeds)
 
 
 @mutants

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from small_models import save_one_layer
 
 from peftcourse.exercises import LESSONS, find
 
@@ -104,15 +105,7 @@ class Course:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """The bundled model cut down to its first layer."""
-    from peftcourse.experiments import models
-
-    folder = tmp_path_factory.mktemp("base")
-    model, tokenizer = models.load("tiny")
-    model.model.layers = model.model.layers[:1]
-    model.config.num_hidden_layers = 1
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_one_layer(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
