@@ -40,10 +40,10 @@ serve: book ## build the book and show it at http://localhost:8000 (PORT=... for
 test: lint unit notebooks chapters book browser ## run every test, the notebooks and the built book included
 	@printf '\nEvery test passed.\n'
 
-test-full: setup ## try every right and every typical wrong answer on 100 seeds instead of 5
-	$(STAGE) "Answers: every solution passes, every known mistake is named, on 100 seeds" \
-	  "Run one again with PEFTLAB_FULL=1 .venv/bin/python -m pytest PATH::NAME." \
-	  env PEFTLAB_FULL=1 $(PYTEST) $(WORKERS) --dist load tests/peftcourse/exercises/test_answers.py
+test-full: setup ## run what is slow by nature: answers on 100 seeds, pip installing the wheel
+	$(STAGE) "Slow tests: every answer and known mistake on 100 seeds; pip installs the wheel, lab 03 runs" \
+	  "Run one again with .venv/bin/python -m pytest -m full PATH::NAME." \
+	  env $(PYTEST) $(WORKERS) --dist loadgroup -m full tests
 
 lint: setup ## check style, and that the labs are what their sources generate
 	$(STAGE) "Style: ruff" "make format mends most of it; the rest is named above." \

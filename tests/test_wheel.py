@@ -28,6 +28,8 @@ LAB = ROOT / "labs" / "03_lora.ipynb"
 UNREACHABLE = ("NewConnectionError", "Temporary failure", "Read timed out", "ProxyError")
 LINKED, INSTALLED = "linked", "installed"
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environment for all
+
 
 def pip(*arguments: str | Path) -> None:
     """Run pip; where it cannot reach any package the test is skipped, not failed."""
