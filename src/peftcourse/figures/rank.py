@@ -246,50 +246,48 @@ def cut_losses(record: Mapping[str, Any], hardware: str) -> Figure:
 def intrinsic_dimension(
     record: Mapping[str, Any], hardware: str, live: Mapping[int, float] | None = None
 ) -> Figure:
-    """Loss against how many numbers were trained in a random subspace.
+    """Accuracy against how many numbers were trained in a random subspace.
 
     Args:
         record: the numbers of ``results/rank_dimension.json``.
         hardware: what they were measured on.
-        live: losses from this page's own run, by dimension; drawn beside the recorded ones.
+        live: accuracies of this page's own run, by dimension; drawn beside the recorded ones.
     """
-    losses: dict[int, list[float]] = {}
+    accuracies: dict[int, list[float]] = {}
     for run in record["runs"]:
-        losses.setdefault(run["dimension"], []).append(run["loss"])
-    whole = losses.pop(record["weights"])
-    full, start = statistics.fmean(whole), record["loss_before"]
-    target = start - 0.9 * (start - full)
-    dimensions = sorted(losses)
-    means = {d: statistics.fmean(losses[d]) for d in dimensions}
-    reached = next((d for d in dimensions if means[d] <= target), None)
+        accuracies.setdefault(run["dimension"], []).append(run["accuracy"])
+    whole = accuracies.pop(record["weights"])
+    full, start = statistics.fmean(whole), record["accuracy_before"]
+    dimensions = sorted(accuracies)
+    means = {d: statistics.fmean(accuracies[d]) for d in dimensions}
+    reached = next((d for d in dimensions if means[d] >= 0.9 * full), None)
     with drawing() as (canvas, axes):
-        _with_bars(axes, dimensions, [losses[d] for d in dimensions], PALETTE[0], "d numbers")
+        _with_bars(axes, dimensions, [accuracies[d] for d in dimensions], PALETTE[0], "d numbers")
         if live:
             axes.plot(
                 list(live), list(live.values()), color=PALETTE[1], marker="D", linestyle="",
                 label="on this page",
             )  # fmt: skip
-        for height, label in ((start, "before"), (full, "all weights"), (target, "90 % of gain")):
+        marks = ((start, "before"), (full, "all weights"), (0.9 * full, "90 % of that"))
+        for height, label in marks:
             axes.axhline(height, color=INK, linewidth=1, linestyle=LINES[1])
             axes.text(dimensions[0], height, label, va="bottom", fontsize=9)
         axes.set_xscale("log")
         axes.set_xlabel("numbers that train, d")
-        axes.set_ylabel("loss (nats per token)")
-        axes.set_ylim(bottom=0)
-        axes.legend()
-        gains = ", ".join(
-            f"{d:,} reach {100 * (start - means[d]) / (start - full):.0f} %" for d in dimensions
-        )
+        axes.set_ylabel("accuracy (share of tokens)")
+        axes.set_ylim(0, 1.05 * max(max(means.values()), full))
+        axes.legend(loc="lower right")
+        shares = ", ".join(f"{d:,} reach {100 * means[d] / full:.0f} %" for d in dimensions)
         verdict = (
             f"{reached:,} are the first to reach 90 %" if reached else "none of these reaches 90 %"
         )
         spoken = (
-            f"of what {record['weights']:,} weights gain in {record['steps']} steps ({start:.2f} "
-            f"to {full:.2f} nats per token), {gains}; {verdict}"
+            f"of the accuracy of {record['weights']:,} weights after {record['steps']} steps "
+            f"({full:.2f}, from {start:.2f} before), {shares}; {verdict}"
         )
         return finish(
             canvas,
-            alt=f"Line plot of the loss, falling with the numbers that train: {spoken}.",
+            alt=f"Line plot of the accuracy, rising with the numbers that train: {spoken}.",
             caption=f"Random subspaces: {spoken}. Mean and range of {len(whole)} seeds; recorded "
             f"on {hardware}.",
         )

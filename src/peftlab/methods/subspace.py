@@ -6,9 +6,9 @@ the weights (Li et al. 2018, arXiv 1804.08838, §2):
 .. math::
     \theta = \theta_0 + P z, \qquad P \in \mathbb{R}^{D \times d}, \quad d \ll D
 
-The smallest d that reaches 90 % of what full fine-tuning gains is the *intrinsic dimension* of a
-task. Aghajanyan et al. 2020 (arXiv 2012.13255) find a few hundred for RoBERTa on sentence pairs,
-which is what made low-rank updates plausible.
+The smallest d that reaches 90 % of full training's performance is the *intrinsic dimension* of a
+task (there, §2). Aghajanyan et al. 2020 (arXiv 2012.13255) find a few hundred for RoBERTa on
+sentence pairs, which is what made low-rank updates plausible.
 
 P as a dense matrix is out of the question: with D = 7 million and d = 1,000 it would have 7 billion
 entries. Li et al. use sparse and Fastfood projections for that reason; this module uses the
