@@ -38,8 +38,9 @@ class BottleneckConfig:
     Attributes:
         size: m, the width of the bottleneck; each adapter has ``2 d m + m + d`` parameters.
         style: ``"houlsby"``: after the attention and after the feed-forward network of each block;
-            ``"pfeiffer"``: after the feed-forward network only; ``"parallel"``: beside it, on its
-            input (He et al.).
+            ``"pfeiffer"``: after the feed-forward network only, reading its output as He et al.
+            write it (AdapterHub's ``seq_bn`` reads the stream that the output was added to);
+            ``"parallel"``: beside it, on its input (He et al.).
         activation: σ: ``"relu"``, ``"gelu"``, ``"silu"`` or ``"tanh"``.
         scaling: s, the factor of what the adapter adds; He et al. use 4 for parallel adapters.
         targets: which modules, instead of those that the style means: names, ends of names, or
