@@ -180,7 +180,7 @@ def task_score(
 
 @dataclass(frozen=True)
 class Forgetting:
-    """Loss on the base model's own domain without and with the adapters, in nats per token."""
+    """Loss on other text than the task's, without and with the adapters, in nats per token."""
 
     before: float
     after: float
@@ -192,11 +192,11 @@ class Forgetting:
 
 
 def forgetting(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 32) -> Forgetting:
-    """Measure what the adapters cost on text of the base model's own domain.
+    """Measure what the adapters cost on text that the base model could predict before.
 
     Args:
         model: a model with adapters; "before" is measured with them switched off.
-        examples: encoded text of the original domain, see ``tasks.stories``.
+        examples: that text, encoded; see ``tasks.stories``, the bundled model's own domain.
         batch_size: examples at once.
     """
     with disabled(model):
