@@ -3,12 +3,14 @@
 import json
 import math
 import re
+from functools import cache
 from statistics import NormalDist, fmean, median
 
 import pytest
 import torch
 
 from book import execution
+from peftcourse.experiments.levels import ScaledNormal
 from peftlab.memory import PRESETS, Settings, estimate
 from peftlab.quantization import nf4
 from peftlab.quantization.formats import NF4_LEVELS
@@ -127,6 +129,36 @@ def bytes_needed() -> float:
     return paging["runs"]["AdamW, 32 bit, empty GPU"]["peak_bytes"] - 2 * paging["parameters"]
 
 
+def kbit(setting: str) -> int:
+    """Peak bytes of the largest step of Mistral 7B's shape, prepared in this way."""
+    return next(
+        case["peak_bytes"]
+        for case in recorded("quantization_kbit_cuda")["cases"]
+        if (case["shape"], case["setting"]) == ("Mistral 7B", setting) and case["size"] == [4, 4096]
+    )
+
+
+@cache
+def scaled() -> ScaledNormal:
+    """Normal numbers in blocks of 64."""
+    return ScaledNormal.of_blocks(64)
+
+
+def least_squares() -> float:
+    """The error of the best levels that keep NF4's zero and ends."""
+    levels = torch.tensor(NF4_LEVELS)
+    return scaled().error(scaled().least_squares(levels, levels.abs().fmod(1) == 0))
+
+
+def weight_errors() -> dict[str, float]:
+    """The recorded errors of the bundled model's weights in 4 bits, in blocks of 64."""
+    return {
+        row["kind"]: row["error"]
+        for row in recorded("quantization_errors")["tiny"]["rows"]
+        if row["block"] == 64 and row["kind"] in ("nf4", "e2m1", "int4", "fp4")
+    }
+
+
 # What stands in the prose of a claim, and whether a fresh computation says the same.
 TYPED = {
     ("myth-bytes", "16, 12 and 8 bytes"): lambda: (
@@ -164,6 +196,21 @@ TYPED = {
     ),
     ("myth-decimals", "[x] Thousands"): lambda: 1000 < 4 * differing_codes() < 10_000,
     ("myth-equation", "[x] −∞"): lambda: NormalDist().cdf(-40) == 0,
+    ("myth-equal", "[x] a larger error"): lambda: (
+        scaled().error(*scaled().equal_bins(16)) > 1.3 * scaled().error(torch.tensor(NF4_LEVELS))
+    ),
+    ("myth-best", "[x] NF4, E2M1, int4, bitsandbytes' FP4"): lambda: (
+        sorted(weight_errors(), key=weight_errors().get) == ["nf4", "e2m1", "int4", "fp4"]
+    ),
+    ("myth-best", "smaller still, by about 3 %"): lambda: (
+        round(100 - 100 * least_squares() / scaled().error(torch.tensor(NF4_LEVELS))) == 3
+    ),
+    ("myth-kbit", "[x] nearly twice as much"): lambda: (
+        1.8 < kbit("QLoRA, the recipe alone") / kbit("LoRA, 16-bit base") < 2
+    ),
+    ("myth-kbit", "Under autocast QLoRA needs less than LoRA again"): lambda: (
+        kbit("QLoRA, the recipe under autocast") < kbit("LoRA, 16-bit base")
+    ),
     ("myth-nine", "[x] 0.015"): lambda: (
         round(
             next(

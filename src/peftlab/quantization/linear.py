@@ -8,7 +8,8 @@ computes
     y = x \, \mathrm{dequantize}(q, s)^T + b + \frac{\alpha}{r} B A x
 
 (QLoRA §3, equation 5): the 4-bit weight is turned into a 16-bit one just for the product and
-forgotten again, in the forward and once more in the backward pass.
+forgotten again: in the forward pass, in the backward pass, and with gradient checkpointing also in
+the forward pass that is run again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class _QuantizedProduct(torch.autograd.Function):
     """x @ dequantize(packed).T + bias, keeping only the packed weight for the backward pass.
 
     Left to itself, autograd would keep the dequantized weight of every layer until the backward
-    pass: the 16-bit model that we could not afford. Dequantizing again costs little.
+    pass: the 16-bit model that we could not afford. The price is the time to dequantize again.
     """
 
     @staticmethod

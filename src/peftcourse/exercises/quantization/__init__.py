@@ -171,7 +171,7 @@ PARTS = (
             "forward: x @ dequantize(packed, x.dtype).T; backward: grad @ ctx.dequantize(packed, "
             "grad.dtype), and None for the other two arguments.",
         ),
-        meaning="one 16-bit matrix exists at a time; the price is to dequantize twice in a step.",
+        meaning="one 16-bit matrix exists at a time; the price is to dequantize in every pass.",
         cases=cases.linear,
         probe=probes.linear,
         solution=layer.QuantizedProduct,
