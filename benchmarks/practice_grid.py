@@ -32,7 +32,7 @@ from benchmarks import practice_plan as plan
 from peftcourse.experiments import evaluate, models, rank_cases, results, tasks, train
 from peftlab import PeftlabError
 from peftlab.methods.adalora import RankAllocator
-from peftlab.methods.lora_variants import parameter_groups
+from peftlab.methods.lora_plus import parameter_groups
 
 COMMAND = "python -m benchmarks.practice_grid --workers 56"
 WHAT = (

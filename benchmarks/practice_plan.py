@@ -186,5 +186,5 @@ def method(cell: Cell, steps: int) -> Any:
             final_steps=2 * steps // 5,
         )
     targets = TARGETS[cell.variant][0] if cell.part == "targets" else "all-linear"
-    init = "pissa" if cell.part == "pissa" else "kaiming"
-    return peftlab.LoRAConfig(rank=cell.rank, alpha=2 * cell.rank, targets=targets, init=init)
+    config = peftlab.PiSSAConfig if cell.part == "pissa" else peftlab.LoRAConfig
+    return config(rank=cell.rank, alpha=2 * cell.rank, targets=targets)

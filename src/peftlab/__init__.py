@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peftlab.methods.ia3 import IA3Config
     from peftlab.methods.lora import LoRAConfig
     from peftlab.methods.partial import PartialConfig
+    from peftlab.methods.pissa import PiSSAConfig
     from peftlab.methods.prefix import PrefixConfig
     from peftlab.methods.prompt import PromptConfig
     from peftlab.methods.subspace import SubspaceConfig
@@ -39,6 +40,7 @@ __all__ = [
     "LoRAConfig",
     "PartialConfig",
     "PeftlabError",
+    "PiSSAConfig",
     "PrefixConfig",
     "PromptConfig",
     "SubspaceConfig",
@@ -63,7 +65,6 @@ __all__ = [
 # does not wait for torch, and `peftlab doctor` works where torch is missing or broken.
 _HOME = {
     "peftlab.checkpoint": ("load", "save"),
-    "peftlab.merging": ("merge", "remove", "unmerge"),
     "peftlab.errors": ("PeftlabError",),
     "peftlab.inject": (
         "adapter_layers",
@@ -73,6 +74,7 @@ _HOME = {
         "switch",
         "trainable_report",
     ),
+    "peftlab.merging": ("merge", "remove", "unmerge"),
     "peftlab.methods.adalora": ("AdaLoRAConfig",),
     "peftlab.methods.bitfit": ("BitFitConfig",),
     "peftlab.methods.bottleneck": ("BottleneckConfig",),
@@ -81,11 +83,12 @@ _HOME = {
     "peftlab.methods.ia3": ("IA3Config",),
     "peftlab.methods.lora": ("LoRAConfig",),
     "peftlab.methods.partial": ("PartialConfig",),
+    "peftlab.methods.pissa": ("PiSSAConfig",),
     "peftlab.methods.prefix": ("PrefixConfig",),
     "peftlab.methods.prompt": ("PromptConfig",),
+    "peftlab.methods.subspace": ("SubspaceConfig",),
     "peftlab.quantization.linear": ("dequantize_model", "quantize_model"),
     "peftlab.quantization.loading": ("load_nf4",),
-    "peftlab.methods.subspace": ("SubspaceConfig",),
     "peftlab.targets": ("match_targets",),
 }
 

@@ -17,47 +17,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from peftlab import copies, inject
+from peftlab import inject
 from peftlab.copies import trains_beside
 from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, Method, innermost
-from peftlab.methods.adalora import AdaLoRAConfig
-from peftlab.methods.bitfit import BitFitConfig
-from peftlab.methods.bottleneck import BottleneckConfig
-from peftlab.methods.dora import DoRAConfig
-from peftlab.methods.fusion import FusionConfig
-from peftlab.methods.ia3 import IA3Config
-from peftlab.methods.lora import LoRAConfig
-from peftlab.methods.partial import PartialConfig
-from peftlab.methods.prefix import PrefixConfig
-from peftlab.methods.prompt import PromptConfig
-from peftlab.methods.subspace import SubspaceConfig
+from peftlab.peft_format import copies
+from peftlab.peft_format.format import Fields, Format
+from peftlab.peft_format.registry import format_in, format_of
 from peftlab.targets import named_layers
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-
-# PEFT writes each tensor as base_model.model.<module>.<its own parameter name>. A method for which
-# it has another prefix says so in PEFT_PREFIX.
-PREFIX = "base_model.model."
-
-# PEFT's names of tensors that belong to the whole model: no module's name stands before them.
-WHOLE_MODEL = {"prompt_embeddings"}
-
-# The methods whose files can be read, by PEFT's name for them.
-METHODS: dict[str, type] = {
-    "LORA": LoRAConfig,
-    "DORA": DoRAConfig,
-    "ADALORA": AdaLoRAConfig,
-    "IA3": IA3Config,
-    "PREFIX_TUNING": PrefixConfig,
-    "PROMPT_TUNING": PromptConfig,
-    "BOTTLENECK": BottleneckConfig,
-    "ADAPTER_FUSION": FusionConfig,
-    "BITFIT": BitFitConfig,
-    "PARTIAL": PartialConfig,
-    "SUBSPACE": SubspaceConfig,
-}
 
 
 def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
@@ -79,18 +49,19 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
     layers = inject.select(model, name)
     adapting = {path: layer for path, layer in layers if not trains_beside(layer)}
     method = next(iter(adapting.values())).method
+    form = format_of(method)
     fields = {
-        "peft_type": method.PEFT_TYPE,
+        "peft_type": form.peft_type,
         "task_type": "CAUSAL_LM" if hasattr(model, "lm_head") else None,
         "base_model_name_or_path": getattr(model, "name_or_path", "") or None,
         "inference_mode": True,
-        **method.peft_fields(model, adapting),
-        **copies.peft_fields(layers),
+        **form.write(method, model, adapting),
+        **copies.write(layers),
     }
-    found = _file_names(layers)
+    found = _file_names(form, layers)
     if fields["task_type"] == "SEQ_CLS":
         # PEFT then expects the head that classifies in the file, whether it was trained or not.
-        found = _head(model, _prefix(method)) | found
+        found = _head(model, form.prefix) | found
     # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in found.items()}
     folder = Path(folder)
@@ -124,9 +95,10 @@ def load(
     folder = Path(folder)
     fields = _read_fields(folder / CONFIG_FILE)
     tensors = _read_tensors(folder / WEIGHTS_FILE)
-    method, options = _method(fields, tensors, model, folder)
+    form = format_in(fields, folder / CONFIG_FILE)
+    method, options = _method(form, fields, tensors, model, folder)
     wrappers = inject.build(model, method, name, **options)
-    parameters = _file_names(wrappers)
+    parameters = _file_names(form, wrappers)
     _check_fit(parameters, tensors, folder)
     with torch.no_grad():
         for key, parameter in parameters.items():
@@ -139,17 +111,21 @@ def load(
     return model
 
 
-def _file_names(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:
+def _file_names(form: Format, layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:
     """What a file holds of an adapter, by the names there."""
-    adapted = {path: layer for path, layer in layers if not trains_beside(layer)}
-    prefix = _prefix(next(iter(adapted.values())).method)
+    adapted = {path for path, layer in layers if not trains_beside(layer)}
     names = {}
     for path, layer in layers:
-        # PEFT's wrapper of an adapted layer calls what it wraps `base_layer`.
-        inner = ".base_layer" if trains_beside(layer) and path in adapted else ""
-        for key, value in layer.saved_parameters().items():
-            name = layer.method.PEFT_NAMES[key]
-            names[name if name in WHOLE_MODEL else f"{prefix}{path}{inner}.{name}"] = value
+        place = f"{form.prefix}{path}."
+        if trains_beside(layer):
+            # PEFT's wrapper of an adapted layer calls what it wraps `base_layer`.
+            inner = "base_layer." if path in adapted else ""
+            for key, value in layer.adapter_parameters().items():
+                names[f"{place}{inner}{key}"] = value
+        else:
+            for key, value in form.tensors(layer).items():
+                name = form.names[key]
+                names[name if form.whole_model else place + name] = value
     return names
 
 
@@ -164,11 +140,7 @@ def _head(model: nn.Module, prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _prefix(method: Any) -> str:
-    return getattr(method, "PEFT_PREFIX", PREFIX)
-
-
-def _read_fields(file: Path) -> dict[str, Any]:
+def _read_fields(file: Path) -> Fields:
     """What ``adapter_config.json`` says."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
@@ -198,37 +170,22 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _method(
-    fields: dict[str, Any], tensors: dict[str, Tensor], model: nn.Module, folder: Path
+    form: Format, fields: Fields, tensors: dict[str, Tensor], model: nn.Module, folder: Path
 ) -> tuple[Method, dict[str, Any]]:
     """The method that a file describes, and what trains beside it as options of ``build``.
 
     Tensors that repeat what the model holds already are taken out of ``tensors``.
     """
-    file = folder / CONFIG_FILE
-    # PEFT files DoRA under LoRA's name, with a flag.
-    kind = "DORA" if fields.get("use_dora") else fields["peft_type"]
-    method = METHODS.get(kind)
-    if method is None:
-        raise PeftlabError(
-            f"{file} describes a {kind} adapter; peftlab reads {', '.join(METHODS)}."
-        )
-    for option, off in method.PEFT_OFF.items():
-        if fields.get(option, off) not in (off, None):
-            raise PeftlabError(
-                f"{file} sets {option}={fields[option]!r}, which peftlab does not support; "
-                "load it with Hugging Face PEFT instead."
-            )
-    prefix = _prefix(method)
     known = {path for path, _ in named_layers(model)}
     paths, others = [], []
     for key in tensors:
-        if key in WHOLE_MODEL & set(method.PEFT_NAMES.values()):
+        if form.whole_model and key in form.names.values():
             continue
-        name = next((n for n in method.PEFT_NAMES.values() if key.endswith("." + n)), None)
+        name = next((n for n in form.names.values() if key.endswith("." + n)), None)
         if name is None:
             others.append(key)
             continue
-        path = key.removeprefix(prefix).removesuffix("." + name)
+        path = key.removeprefix(form.prefix).removesuffix("." + name)
         if path not in known:
             raise PeftlabError(
                 f"{folder} adapts the layer {path!r}, which {type(model).__name__} does not have; "
@@ -238,12 +195,12 @@ def _method(
             paths.append(path)
     modules = set()
     for key in others:
-        module = copies.module_of(key.removeprefix(prefix), tensors[key], fields, model)
+        module = copies.module_of(key.removeprefix(form.prefix), tensors[key], fields, model)
         if module is copies.NOTHING_NEW:
             del tensors[key]
-        elif module is None or not key.startswith(prefix):
+        elif module is None or not key.startswith(form.prefix):
             raise PeftlabError(
-                f"{folder} holds {key!r}, which is no {kind} parameter; "
+                f"{folder} holds {key!r}, which is no {fields['peft_type']} parameter; "
                 "load it with Hugging Face PEFT instead."
             )
         elif module:
@@ -254,9 +211,11 @@ def _method(
         "tie": bool(fields.get("ensure_weight_tying")),
     }
     try:
-        return method.from_peft(fields, model, paths), options
+        return form.read(fields, model, paths), options
     except (AttributeError, KeyError, TypeError) as error:
-        raise PeftlabError(f"{file} lacks a usable value ({error}); save it again.") from None
+        raise PeftlabError(
+            f"{folder / CONFIG_FILE} lacks a usable value ({error}); save it again."
+        ) from None
 
 
 def _check_fit(parameters: dict[str, Tensor], tensors: dict[str, Tensor], folder: Path) -> None:

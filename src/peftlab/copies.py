@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, innermost
+from peftlab.layers import AdapterLayer, innermost, oriented
 from peftlab.targets import matches, named_layers
+
+COPYABLE = ("weight", "bias")  # names of parameters that a copy can stand for
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,6 @@ class AlsoTrain:
     modules: tuple[str, ...]
     bias: str
     tied: bool
-
-    # In a file the copies have the names of the originals.
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"weight": "weight", "bias": "bias"}
 
 
 class ParameterCopy(AdapterLayer):
@@ -67,10 +65,12 @@ class ParameterCopy(AdapterLayer):
         return functional_call(layer, values, args, kwargs)
 
     def merged_weight(self, weight: Tensor) -> Tensor:
-        return self.weight.detach().clone()
+        """The copy instead of the original."""
+        return oriented(self, self.weight.clone())
 
     def merged_bias(self, bias: Tensor) -> Tensor:
-        return self.bias.detach().clone()
+        """The copy instead of the original."""
+        return self.bias.clone()
 
 
 def parameter_copies(
@@ -186,7 +186,7 @@ def _inside(path: str, modules: Sequence[str]) -> bool:
 def _check_copyable(path: str, name: str, parameter: nn.Parameter) -> None:
     if not parameter.is_floating_point():
         raise PeftlabError(f"{path}.{name} is quantized ({parameter.dtype}) and cannot train.")
-    if name not in AlsoTrain.PEFT_NAMES:
+    if name not in COPYABLE:
         raise PeftlabError(
             f"{path!r} holds a parameter named {name!r}, and only weights and biases can be "
             "copied; choose a module inside it."
@@ -198,62 +198,3 @@ def _below_adapters(module: nn.Module) -> nn.Module:
     while isinstance(module, AdapterLayer) and not isinstance(module, ParameterCopy):
         module = module.base
     return module
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-# Our names and PEFT's for which biases train.
-PEFT_BIAS = {"none": "none", "targets": "lora_only", "all": "all"}
-OUR_BIAS = {theirs: ours for ours, theirs in PEFT_BIAS.items()}
-
-NOTHING_NEW = object()
-
-
-def peft_fields(layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Any]:
-    """What PEFT calls the settings of an adapter's copies; nothing if it has none."""
-    method = next((layer.method for _, layer in layers if trains_beside(layer)), None)
-    if method is None:
-        return {}
-    fields: dict[str, Any] = {"modules_to_save": list(method.modules) or None}
-    if method.bias != "none":
-        fields["bias"] = PEFT_BIAS[method.bias]
-    if method.tied:
-        fields["ensure_weight_tying"] = True
-    return fields
-
-
-def module_of(name: str, tensor: Tensor, fields: dict[str, Any], model: nn.Module) -> Any:
-    """To which module that trains in full a tensor of a file belongs.
-
-    Args:
-        name: the tensor's name, without PEFT's prefix.
-        tensor: its value.
-        fields: the file's ``adapter_config.json``.
-        model: the model to load into.
-
-    Returns:
-        The module's name; ``""`` for a bias that trains by itself; ``NOTHING_NEW`` for a tensor
-        that the model holds already or that nothing reads; ``None`` for one it has no place for.
-    """
-    path, _, parameter = name.rpartition(".")
-    saved = fields.get("modules_to_save") or []
-    for module in saved:
-        # With bias="all", PEFT writes the biases of saved modules again under these names.
-        if any(f"{module}.{copy}." in name for copy in ("original_module", "modules_to_save")):
-            return NOTHING_NEW
-    layers = dict(named_layers(model))
-    owner = innermost(layers.get(path.removesuffix(".base_layer"), nn.Identity()))
-    current = owner._parameters.get(parameter)
-    if current is None:
-        return None
-    parts = path.split(".")
-    prefixes = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-    for prefix in prefixes:
-        if any(prefix.endswith(module) for module in saved):
-            return prefix
-    if parameter == "bias" and fields.get("bias", "none") != "none":
-        return ""
-    # PEFT adds the whole embedding when it was adapted or resized: a copy, unless it is the same.
-    if tensor.shape == current.shape and torch.equal(tensor.to(current), current):
-        return NOTHING_NEW
-    return None if path.endswith(".base_layer") else path

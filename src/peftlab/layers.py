@@ -77,17 +77,24 @@ class AdapterLayer(nn.Module):
         """The adapter's own parameters by name, without those of the module it wraps."""
         return {name: self.get_parameter(name) for name in self.PARAMETERS}
 
-    def saved_parameters(self) -> dict[str, Tensor]:
-        """What an adapter file holds: the parameters, or what is computed from them for good."""
-        return self.adapter_parameters()
-
-    def merged_weight(self, weight: Tensor) -> Tensor:
-        """The base weight with this adapter in it: same shape, layout and dtype as ``weight``.
+    def delta_weight(self) -> Tensor:
+        """What merging adds to the weight of a linear layer, (d_out, d_in).
 
         Raises:
             PeftlabError: the method cannot be merged.
         """
         raise PeftlabError(f"{type(self).__name__} cannot be merged into the base weight.")
+
+    def merged_weight(self, weight: Tensor) -> Tensor:
+        """The weight with this adapter in it; ``merging`` sees to layout, dtype and rounding.
+
+        Args:
+            weight: the weight to add to; (d_out, d_in) in a linear layer of any kind.
+
+        Returns:
+            A tensor of the same shape, in the more precise dtype of ``weight`` and the adapter.
+        """
+        return weight + self.delta_weight()
 
 
 class Method(Protocol):
@@ -102,7 +109,14 @@ class Method(Protocol):
         ...
 
 
-# --- linear layers -------------------------------------------------------------------------------
+# --- what a layer is -----------------------------------------------------------------------------
+
+
+def innermost(layer: nn.Module) -> nn.Module:
+    """The model's own layer below any wrappers; a layer that has none is returned as it is."""
+    while isinstance(layer, AdapterLayer):
+        layer = layer.base
+    return layer
 
 
 def is_conv1d(layer: nn.Module) -> bool:
@@ -120,18 +134,28 @@ def is_linear(layer: nn.Module) -> bool:
 
 
 def linear_features(layer: nn.Module) -> tuple[int, int]:
-    """(in_features, out_features) of a linear layer."""
+    """(in_features, out_features) of a linear layer, wrapped or not."""
+    layer = innermost(layer)
     if is_conv1d(layer):
         return layer.weight.shape[0], layer.nf
     # A 4-bit layer's weight is packed bytes, so its shape says nothing: ask the layer.
     return layer.in_features, layer.out_features
 
 
+def oriented(layer: nn.Module, tensor: Tensor) -> Tensor:
+    """A layer's weight, turned from the layout in which it is stored to (d_out, d_in), or back.
+
+    This is the only place that turns ``Conv1D``'s weight; methods see (d_out, d_in) and no other.
+    A bias, and what belongs to another layer than ``Conv1D``, is returned as it is.
+    """
+    return tensor.T if tensor.ndim == 2 and is_conv1d(innermost(layer)) else tensor
+
+
 def dense_weight(layer: nn.Module) -> Tensor:
     """The original weight of a linear layer as (d_out, d_in), whatever its layout or packing.
 
     Adapters that are merged are not in it, and a 4-bit weight comes back dequantized. Nothing is
-    copied if the weight is stored that way already.
+    copied if the weight is stored in floating point.
     """
     layer = innermost(layer)
     weight = getattr(layer, "unmerged_weight", layer.weight).detach()
@@ -140,20 +164,19 @@ def dense_weight(layer: nn.Module) -> Tensor:
         weight = bitsandbytes.dequantized(weight, state)
     elif hasattr(layer, "dequantize"):
         weight = layer.dequantize()
-    return weight.T if is_conv1d(layer) else weight
+    return oriented(layer, weight)
 
 
-def innermost(layer: nn.Module) -> nn.Module:
-    """The model's own layer below any wrappers; a layer that has none is returned as it is."""
-    while isinstance(layer, AdapterLayer):
-        layer = layer.base
-    return layer
+def new_parameter(*shape: int, like: Tensor) -> nn.Parameter:
+    """A parameter for an adapter, not yet initialised.
 
-
-def adapter_dtype(weight: Tensor) -> torch.dtype:
-    """dtype of new adapter parameters: float32, or float64 on a float64 base.
-
-    Adapters on a 16-bit or 4-bit base stay in float32: their updates are small against the values
+    Adapters on a 16-bit or 4-bit base are in float32: their updates are small against the values
     they change, and bfloat16's 8 bits of precision would round many of them away.
+
+    Args:
+        shape: its shape.
+        like: a tensor of the base. The parameter is on the same device, in float64 if the base
+            is, else in float32.
     """
-    return torch.float64 if weight.dtype == torch.float64 else torch.float32
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    return nn.Parameter(torch.empty(shape, device=like.device, dtype=dtype))

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from peftlab import inject
 from peftlab.copies import ParameterCopy
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, innermost
+from peftlab.layers import AdapterLayer, innermost, oriented
 from peftlab.quantization.linear import dequantize_model, is_quantized
 from peftlab.targets import named_layers
 
@@ -199,17 +200,24 @@ def _refresh_merged(model: nn.Module) -> None:
                 delattr(base, f"unmerged_{key}")
 
 
+@torch.no_grad()
 def _with_adapters(module: nn.Module, layers: list[AdapterLayer]) -> dict[str, Tensor]:
-    """The originals that were kept, by name, with these layers applied from the inside out."""
+    """The originals that were kept, by name, with these layers applied from the inside out.
+
+    The sum is made in the precision of the adapters and rounded to the original's once.
+    """
     base = innermost(module)
     tensors = {}
     for key in base._parameters:
-        if hasattr(base, f"unmerged_{key}"):
-            tensor = getattr(base, f"unmerged_{key}")
-            for layer in layers:
-                if key in layer.MERGES:
-                    tensor = getattr(layer, f"merged_{key}")(tensor)
-            tensors[key] = tensor
+        if not hasattr(base, f"unmerged_{key}"):
+            continue
+        tensors[key] = original = getattr(base, f"unmerged_{key}")
+        chosen = [layer for layer in layers if key in layer.MERGES]
+        if chosen:
+            tensor = oriented(base, original)  # a linear layer's weight is (d_out, d_in) here
+            for layer in chosen:
+                tensor = getattr(layer, f"merged_{key}")(tensor)
+            tensors[key] = oriented(base, tensor).to(original.dtype).contiguous()
     return tensors
 
 

@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import peftlab
-from peftlab import AdaLoRAConfig, DoRAConfig, IA3Config, LoRAConfig
+from peftlab import AdaLoRAConfig, DoRAConfig, IA3Config, LoRAConfig, PiSSAConfig
 
 SHAPES = {
     "LLaMA-7B": {
@@ -48,7 +48,7 @@ def meta(name):
     [
         ("LLaMA-7B", LoRAConfig(rank=8, targets=QV), 4_194_304),
         ("LLaMA-7B", LoRAConfig(rank=64, targets=QV), 33_554_432),
-        ("LLaMA-7B", LoRAConfig(rank=8, targets=QV, init="pissa"), 4_194_304),
+        ("LLaMA-7B", PiSSAConfig(rank=8, targets=QV), 4_194_304),
         ("LLaMA-7B", LoRAConfig(rank=16), 39_976_960),  # every linear layer: 0.59 %
         # r (d_in + d_out), and one magnitude for each of the 4096 outputs of q and of v
         ("LLaMA-7B", DoRAConfig(rank=8, targets=QV), 4_194_304 + 32 * 2 * 4096),

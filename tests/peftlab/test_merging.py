@@ -8,7 +8,7 @@ import torch
 from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
 
 import peftlab
-from peftlab import LoRAConfig, PeftlabError
+from peftlab import LoRAConfig, PeftlabError, PiSSAConfig
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
@@ -22,7 +22,7 @@ def adapted(family="llama", dtype=torch.float32, name="default", **config):
 MERGEABLE = {
     "LoRA": LoRAConfig(rank=4, alpha=6),
     "LoRA rank-stabilized": LoRAConfig(rank=4, alpha=6, rank_stabilized=True),
-    "LoRA PiSSA": LoRAConfig(rank=4, alpha=6, init="pissa"),
+    "LoRA PiSSA": PiSSAConfig(rank=4, alpha=6),
     "DoRA": peftlab.DoRAConfig(rank=4, alpha=6),
     "AdaLoRA": peftlab.AdaLoRAConfig(total_steps=10, rank=4, target_rank=2),
     "IA3": peftlab.IA3Config(),
@@ -148,6 +148,19 @@ def test_a_16_bit_base_is_merged_with_one_rounding():
     expected = (layer.weight.float() + layer.delta_weight()).bfloat16()
     peftlab.merge(model)
     assert torch.equal(layer.weight, expected)
+
+
+def test_several_adapters_are_merged_with_one_rounding():
+    model = adapted("gpt2", torch.bfloat16, name="a")
+    peftlab.apply(model, LoRAConfig(rank=2), name="b")
+    randomise_adapter(model, "b", seed=5)
+    outer = model.transformer.h[0].mlp.c_fc
+    assert [layer.adapter for layer in (outer, outer.base)] == ["b", "a"]
+    deltas = outer.base.delta_weight() + outer.delta_weight()
+    expected = (outer.weight.float() + deltas.T).bfloat16()  # Conv1D holds the transpose
+    peftlab.merge(model)
+    assert torch.equal(outer.weight, expected)
+    assert outer.weight.is_contiguous()
 
 
 def test_merging_twice_or_removing_what_is_merged_is_refused():

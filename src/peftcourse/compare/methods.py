@@ -20,12 +20,13 @@ from peftlab import (
     IA3Config,
     LoRAConfig,
     PartialConfig,
+    PiSSAConfig,
     PrefixConfig,
     PromptConfig,
 )
 from peftlab.errors import PeftlabError
 from peftlab.methods.adalora import RankAllocator
-from peftlab.methods.lora_variants import parameter_groups
+from peftlab.methods.lora_plus import parameter_groups
 
 NORMS = r".*norm"
 
@@ -130,7 +131,7 @@ METHODS: dict[str, Method] = {
         "LoRA that starts from the largest singular vectors.",
         rate=1e-3,
         quick_rate=0.001,
-        config=_lora(init="pissa"),
+        config=lambda steps: PiSSAConfig(rank=8, alpha=16),
     ),
     "lora+-8": Method(
         "LoRA+, r = 8",

@@ -44,8 +44,7 @@ def added(layer: AdapterLayer, u: Tensor) -> Tensor:
     if isinstance(layer, BottleneckLayer):
         return layer.branch(u)
     if isinstance(layer, LoRALinear):
-        A, B = layer.factors()
-        return layer.scaling * F.linear(F.linear(u.to(A.dtype), A), B)
+        return layer.scaling * layer.branch(u)
     raise PeftlabError(f"{type(layer).__name__} is no bottleneck adapter and no LoRA layer.")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import adapter_layers
-from peftlab.layers import AdapterLayer, dense_weight, is_conv1d
+from peftlab.layers import dense_weight
 from peftlab.targets import match_targets
 
 
@@ -44,15 +44,11 @@ def linear_weights(model: nn.Module) -> dict[str, Tensor]:
     """
     adapted = adapter_layers(model)
     if adapted:
-        return {path: (dense_weight(layer) + _delta(layer)).detach() for path, layer in adapted}
+        return {
+            path: (dense_weight(layer) + layer.delta_weight()).detach() for path, layer in adapted
+        }
     layers = {path: model.get_submodule(path) for path in match_targets(model, "all-linear")}
     return {path: dense_weight(layer).float().clone() for path, layer in layers.items()}
-
-
-def _delta(layer: AdapterLayer) -> Tensor:
-    """What the adapter adds, as (d_out, d_in) whatever the layout of its base."""
-    delta = layer.delta_weight()
-    return delta.T if is_conv1d(layer.innermost) else delta
 
 
 def weight_change(before: Tensor, after: Tensor) -> tuple[float, float]:

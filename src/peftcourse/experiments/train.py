@@ -147,7 +147,7 @@ def train(
         penalty: a term of the model's parameters to add to the loss of each step; it is not part of
             the losses in the history.
         groups: parameter groups for the optimizer. The rate of a group is the schedule's times the
-            group's ``lr_ratio``, if it has one; see ``lora_variants.parameter_groups``.
+            group's ``lr_ratio``, if it has one; see ``methods.lora_plus.parameter_groups``.
         progress: show a progress bar on stderr.
 
     Returns:

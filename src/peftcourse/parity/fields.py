@@ -22,7 +22,6 @@ _LORA = {
     "targets": "target_modules",
     "dropout": "lora_dropout",
     "rank_stabilized": "use_rslora",
-    "init": "init_lora_weights",
     "rank_pattern": "rank_pattern",
     "alpha_pattern": "alpha_pattern",
 }

@@ -25,6 +25,7 @@ from peftlab.methods.bitfit import BitFitConfig
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
+from peftlab.methods.pissa import PiSSAConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 from peftlab.quantization.linear import quantize_model
@@ -149,7 +150,7 @@ _soft_case = partial(
 CASES = (
     _lora_case("LoRA", LoRAConfig(rank=4, alpha=6), ALL),
     _lora_case("LoRA α/√r", LoRAConfig(rank=4, alpha=6, rank_stabilized=True), ALL),
-    _lora_case("LoRA PiSSA", LoRAConfig(rank=3, alpha=6, init="pissa"), ALL),
+    _lora_case("LoRA PiSSA", PiSSAConfig(rank=3, alpha=6), ALL),
     _lora_case("DoRA", DoRAConfig(rank=4, alpha=6), ALL),
     _lora_case("AdaLoRA", AdaLoRAConfig(total_steps=10, rank=4, target_rank=2, alpha=6), ALL),
     _lora_case("IA³", IA3Config(), ALL),

@@ -28,6 +28,7 @@ from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
 from peftlab.methods.partial import PartialConfig
+from peftlab.methods.pissa import PiSSAConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 
@@ -53,7 +54,7 @@ def methods(steps: int) -> dict[str, Trained]:
     return {
         "LoRA": Trained(LoRAConfig(rank=8, alpha=16), 6e-3),
         "rsLoRA": Trained(LoRAConfig(rank=8, alpha=16, rank_stabilized=True), 3e-3),
-        "PiSSA": Trained(LoRAConfig(rank=8, alpha=16, init="pissa"), 2e-3),
+        "PiSSA": Trained(PiSSAConfig(rank=8, alpha=16), 2e-3),
         "DoRA": Trained(DoRAConfig(rank=8, alpha=16), 6e-3),
         "AdaLoRA": Trained(
             AdaLoRAConfig(steps, rank=12, target_rank=8, warmup_steps=2, final_steps=steps // 4),
@@ -137,7 +138,7 @@ def own_start(base: nn.Module, method: Method) -> Peft:
         config = peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=method.tokens)
     else:
         config = twins_lora.peft_config(method, adapter_layers(ours(base, method)))
-        if isinstance(method, LoRAConfig) and method.init == "pissa":
+        if isinstance(method, PiSSAConfig):
             config.init_lora_weights = "pissa"
     with warnings.catch_warnings():
         # It says so of every norm but nn.LayerNorm, and trains it all the same.

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftlab.copies import PEFT_BIAS, ParameterCopy
+from peftlab.copies import ParameterCopy
 from peftlab.inject import adapter_layers
-from peftlab.layers import AdapterLayer, dense_weight, is_conv1d
+from peftlab.layers import AdapterLayer, dense_weight, is_conv1d, oriented
 from peftlab.methods.adalora import AdaLoRAConfig
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.ia3 import IA3Config
 from peftlab.methods.lora import LoRAConfig
+from peftlab.methods.pissa import PiSSAConfig
+from peftlab.peft_format.copies import PEFT_BIAS
 
 Method = LoRAConfig | AdaLoRAConfig | IA3Config
 
@@ -46,7 +48,7 @@ def twin(base: nn.Module, method: Method, ours: nn.Module) -> nn.Module:
     layers = adapter_layers(ours)
     adapted = {path: layer for path, layer in layers if not isinstance(layer, ParameterCopy)}
     base = copy.deepcopy(base)
-    if isinstance(method, LoRAConfig) and method.init == "pissa":
+    if isinstance(method, PiSSAConfig):
         _subtract_initial(base, adapted)
     theirs = peft.get_peft_model(base, peft_config(method, layers)).eval()
     for name, parameter in theirs.named_parameters():
@@ -141,4 +143,4 @@ def _subtract_initial(base: nn.Module, layers: dict[str, AdapterLayer]) -> None:
         module = base.get_submodule(path)
         initial: Tensor = layer.scaling * (layer.B0 @ layer.A0)
         residual = dense_weight(module) - initial
-        module.weight.copy_(residual.T if is_conv1d(module) else residual)
+        module.weight.copy_(oriented(module, residual))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from peftlab.inject import adapter_layers
-from peftlab.layers import is_conv1d, linear_features
+from peftlab.layers import is_conv1d, linear_features, oriented
 from peftlab.methods.lora import LoRAConfig
 from peftlab.quantization import bitsandbytes as bnb_format
 from peftlab.quantization.linear import (
@@ -112,7 +112,7 @@ def linear4bit_twin(base: nn.Module, **options: Any) -> nn.Module:
 
     model = copy.deepcopy(base)
     for layer in to_quantize(model, ALL_LINEAR).values():
-        weight = layer.weight.T if is_conv1d(layer) else layer.weight
+        weight = oriented(layer, layer.weight)
         d_in, d_out = linear_features(layer)
         new = bitsandbytes.nn.Linear4bit(
             d_in, d_out, bias=layer.bias is not None, compute_dtype=weight.dtype

@@ -14,7 +14,7 @@ from peftlab.layers import AdapterLayer
 from peftlab.methods.bitfit import BitFitConfig
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
-from peftlab.methods.virtual import task_type
+from peftlab.peft_format.virtual import task_type
 
 # Our parameter, and PEFT's inside its prompt encoder.
 _PREFIX = {"prefix": "embedding.weight"}

@@ -6,10 +6,8 @@ anywhere in the model, are switched off, until the average rank is the one asked
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +15,9 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import select
-from peftlab.layers import AdapterLayer, adapter_dtype, is_conv1d, linear_features
-from peftlab.targets import ALL_LINEAR, compact_targets, linear_targets
+from peftlab.layers import AdapterLayer, linear_features, new_parameter
+from peftlab.methods import checks
+from peftlab.targets import ALL_LINEAR, linear_targets
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,9 @@ class AdaLoRAConfig:
     orthogonality: float = 0.5
     ranks: Mapping[str, int] = field(default_factory=dict)
 
-    PEFT_TYPE: ClassVar[str] = "ADALORA"
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"Q": "lora_A", "lam": "lora_E", "P": "lora_B"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {"trainable_token_indices": None, "use_dora": False}
-
     def __post_init__(self) -> None:
         for name in ("total_steps", "rank", "target_rank", "every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise PeftlabError(f"{name} must be a whole number of at least 1, not {value!r}.")
+            checks.whole_number(name, getattr(self, name))
         if self.target_rank > self.rank:
             raise PeftlabError(
                 f"target_rank {self.target_rank} is above the rank at the start, {self.rank}; "
@@ -82,16 +75,11 @@ class AdaLoRAConfig:
         for name in ("beta1", "beta2"):
             if not 0 < getattr(self, name) < 1:
                 raise PeftlabError(f"{name} must be between 0 and 1, not {getattr(self, name)!r}.")
-        if not (math.isfinite(self.alpha) and self.alpha > 0):
-            raise PeftlabError(f"alpha must be a positive number, not {self.alpha!r}.")
-        if not 0 <= self.dropout < 1:
-            raise PeftlabError(f"dropout must be at least 0 and below 1, not {self.dropout!r}.")
+        checks.positive("alpha", self.alpha)
+        checks.dropout(self.dropout)
         if not self.orthogonality >= 0:
             raise PeftlabError(f"orthogonality must be at least 0, not {self.orthogonality!r}.")
-        if not self.targets:
-            raise PeftlabError(f'targets is empty; name a layer, or use "{ALL_LINEAR}".')
-        if not isinstance(self.targets, str):
-            object.__setattr__(self, "targets", tuple(self.targets))
+        object.__setattr__(self, "targets", checks.linear_targets(self.targets))
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """An AdaLoRA layer for each target."""
@@ -101,58 +89,12 @@ class AdaLoRAConfig:
             for path, layer in layers.items()
         }
 
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """What PEFT's ``AdaLoraConfig`` calls these settings, and which directions are kept."""
-        kept = {path: layer.kept.tolist() for path, layer in layers.items()}
-        pattern = {
-            f"{path}.lora_E": mask + [False] * (self.rank - len(mask))
-            for path, mask in kept.items()
-        }
-        allocated = any(not all(mask) for mask in pattern.values())
-        return {
-            "init_r": self.rank,
-            "target_r": self.target_rank,
-            "lora_alpha": self.alpha,
-            "lora_dropout": self.dropout,
-            "total_step": self.total_steps,
-            "tinit": self.warmup_steps,
-            "tfinal": self.final_steps,
-            "deltaT": self.every,
-            "beta1": self.beta1,
-            "beta2": self.beta2,
-            "orth_reg_weight": self.orthogonality,
-            "rank_pattern": pattern if allocated else None,
-            "target_modules": list(compact_targets(model, list(layers))),
-            "fan_in_fan_out": any(is_conv1d(layer.innermost) for layer in layers.values()),
-        }
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> AdaLoRAConfig:
-        """The configuration that PEFT's fields describe, for the layers that a file adapts."""
-        pattern = fields.get("rank_pattern") or {}
-        return cls(
-            total_steps=fields["total_step"],
-            rank=fields["init_r"],
-            # PEFT ignores the target in a file that it only loads.
-            target_rank=min(fields["target_r"], fields["init_r"]),
-            alpha=fields["lora_alpha"],
-            dropout=fields.get("lora_dropout", 0.0),
-            warmup_steps=fields.get("tinit", 0),
-            final_steps=fields.get("tfinal", 0),
-            every=fields.get("deltaT", 1),
-            beta1=fields.get("beta1", 0.85),
-            beta2=fields.get("beta2", 0.85),
-            orthogonality=fields.get("orth_reg_weight", 0.5),
-            ranks={name.removesuffix(".lora_E"): sum(mask) for name, mask in pattern.items()},
-            targets=compact_targets(model, paths),
-        )
-
 
 class AdaLoRALinear(AdapterLayer):
     r"""A frozen linear layer plus an update in the form of a singular value decomposition.
 
     .. math::
-        y = W x + b + \frac{\alpha}{r} P \Lambda Q x, \qquad
+        y = W x + b + s\, P \Lambda Q x, \qquad s = \frac{\alpha}{r}, \qquad
         P \in \mathbb{R}^{d_{out} \times r},\ Q \in \mathbb{R}^{r \times d_{in}}
 
     Λ is diagonal and starts at zero, P and Q start random and small; a penalty draws PᵀP and QQᵀ
@@ -178,48 +120,39 @@ class AdaLoRALinear(AdapterLayer):
         rank: int | None = None,
     ) -> None:
         super().__init__(base, method, adapter)
-        rank = method.rank if rank is None else rank
-        weight = self.weight
-        d_in, d_out = linear_features(self.innermost)
-        options = {"device": weight.device, "dtype": adapter_dtype(weight)}
-        self.P = nn.Parameter(torch.empty(d_out, rank, **options))
-        self.lam = nn.Parameter(torch.zeros(rank, 1, **options))
-        self.Q = nn.Parameter(torch.empty(rank, d_in, **options))
-        self.register_buffer("kept", torch.ones(rank, dtype=torch.bool, device=weight.device))
-        for factor in (self.P, self.Q):
-            nn.init.normal_(factor, std=0.02)  # as in the authors' code
+        d_in, d_out = linear_features(base)
+        r = method.rank if rank is None else rank
+        self.P = new_parameter(d_out, r, like=self.weight)
+        self.lam = new_parameter(r, 1, like=self.weight)
+        self.Q = new_parameter(r, d_in, like=self.weight)
+        self.register_buffer("kept", torch.ones(r, dtype=torch.bool, device=self.weight.device))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """P and Q ~ N(0, 0.02²), as in the authors' code, and Λ = 0."""
+        nn.init.normal_(self.P, std=0.02)
+        nn.init.zeros_(self.lam)
+        nn.init.normal_(self.Q, std=0.02)
 
     @property
     def scaling(self) -> float:
-        """alpha / r, with the rank at the start: shrinking does not change what is left.
+        """s, with r the rank at the start: shrinking does not change what is left.
 
         The authors' code divides by r + 1e-5, where r may become 0, and PEFT does the same.
         """
         return self.method.alpha / (self.method.rank + 1e-5)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.base(x)  # (..., d_out)
+        y = self.base(x)  # W x + b
         if not self.active:
             return y
-        dropped = F.dropout(x.to(self.Q.dtype), self.method.dropout, self.training)
-        update = F.linear(F.linear(dropped, self.lam * self.Q), self.P)
-        return torch.add(y, update, alpha=self.scaling).to(y.dtype)
+        x = F.dropout(x.to(self.Q.dtype), self.method.dropout, self.training)
+        branch = F.linear(F.linear(x, self.lam * self.Q), self.P)  # (..., d_in) → r → (..., d_out)
+        return torch.add(y, branch, alpha=self.scaling).to(y.dtype)
 
     def delta_weight(self) -> Tensor:
-        """scaling · P Λ Q in the layout of the base weight: (d_out, d_in), or its transpose."""
-        delta = self.scaling * (self.P @ (self.lam * self.Q))
-        return delta.T if is_conv1d(self.innermost) else delta
-
-    @torch.no_grad()
-    def merged_weight(self, weight: Tensor) -> Tensor:
-        """W + scaling · P Λ Q, computed in the adapter's precision and rounded once."""
-        return (weight.to(self.P.dtype) + self.delta_weight()).to(weight.dtype)
-
-    def saved_parameters(self) -> dict[str, Tensor]:
-        """The directions that are kept, without the others."""
-        if self.kept.all():
-            return self.adapter_parameters()
-        return {"P": self.P[:, self.kept], "lam": self.lam[self.kept], "Q": self.Q[self.kept]}
+        """s P Λ Q, what merging adds to W: (d_out, d_in)."""
+        return self.scaling * (self.P @ (self.lam * self.Q))
 
 
 class RankAllocator:

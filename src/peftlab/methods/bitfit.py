@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, adapter_dtype, innermost
+from peftlab.layers import AdapterLayer, innermost, new_parameter
+from peftlab.methods import checks
 from peftlab.methods.places import match_modules
 from peftlab.targets import named_layers
 
@@ -35,15 +35,9 @@ class BitFitConfig:
 
     biases: str | tuple[str, ...] = ALL
 
-    PEFT_TYPE: ClassVar[str] = "BITFIT"  # not a method of PEFT's
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"delta": "bias_delta"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
-
     def __post_init__(self) -> None:
-        if not self.biases:
-            raise PeftlabError(f'biases is empty; name a module, or use "{ALL}".')
-        if not isinstance(self.biases, str):
-            object.__setattr__(self, "biases", tuple(self.biases))
+        biases = checks.patterns("biases", self.biases, f'name a module, or use "{ALL}"')
+        object.__setattr__(self, "biases", biases)
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """A layer around every module whose bias trains."""
@@ -71,15 +65,6 @@ class BitFitConfig:
                 "or name modules."
             ) from None
 
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """These settings, in a file of peftlab's own."""
-        return {"biases": self.biases if self.biases in (ALL, SUBSET) else list(layers)}
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> BitFitConfig:
-        """The configuration that a file describes."""
-        return cls(fields["biases"])
-
 
 def _has_bias(module: nn.Module) -> bool:
     """Whether this is a layer with a bias of its own; a container only shares a layer's."""
@@ -106,13 +91,17 @@ class BiasOffset(AdapterLayer):
     def __init__(self, base: nn.Module, method: BitFitConfig, adapter: str = "default") -> None:
         super().__init__(base, method, adapter)
         bias = self.innermost.bias
-        self.delta = nn.Parameter(torch.zeros_like(bias, dtype=adapter_dtype(bias)))
+        self.delta = new_parameter(*bias.shape, like=bias)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """δ = 0."""
+        nn.init.zeros_(self.delta)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         y = self.base(*args, **kwargs)
         return (y + self.delta).to(y.dtype) if self.active else y
 
-    @torch.no_grad()
     def merged_bias(self, bias: Tensor) -> Tensor:
-        """b + δ, rounded once."""
-        return (bias + self.delta).to(bias.dtype)
+        """b + δ."""
+        return bias + self.delta

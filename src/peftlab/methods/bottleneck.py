@@ -7,16 +7,15 @@ Houlsby et al. 2019 (arXiv 1902.00751), Pfeiffer et al. 2020 (arXiv 2005.00247),
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, adapter_dtype
+from peftlab.layers import AdapterLayer, new_parameter
+from peftlab.methods import checks
 from peftlab.methods.places import (
     AFTER_ATTENTION,
     AFTER_FEED_FORWARD,
@@ -56,29 +55,14 @@ class BottleneckConfig:
     scaling: float = 1.0
     targets: str | tuple[str, ...] | None = None
 
-    PEFT_TYPE: ClassVar[str] = "BOTTLENECK"  # not a method of PEFT's
-    PEFT_NAMES: ClassVar[dict[str, str]] = {
-        "W_down": "adapter_down.weight",
-        "b_down": "adapter_down.bias",
-        "W_up": "adapter_up.weight",
-        "b_up": "adapter_up.bias",
-    }
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
-
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1:
-            raise PeftlabError(f"size must be a whole number of at least 1, not {self.size!r}.")
-        if self.style not in STYLES:
-            raise PeftlabError(f"style must be one of {', '.join(STYLES)}, not {self.style!r}.")
-        if self.activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise PeftlabError(f"activation must be one of {known}, not {self.activation!r}.")
-        if not (math.isfinite(self.scaling) and self.scaling > 0):
-            raise PeftlabError(f"scaling must be a positive number, not {self.scaling!r}.")
-        if self.targets is not None and not self.targets:
-            raise PeftlabError("targets is empty; name a module, or leave it out.")
-        if isinstance(self.targets, Sequence) and not isinstance(self.targets, str):
-            object.__setattr__(self, "targets", tuple(self.targets))
+        checks.whole_number("size", self.size)
+        checks.one_of("style", self.style, STYLES)
+        checks.one_of("activation", self.activation, tuple(ACTIVATIONS))
+        checks.positive("scaling", self.scaling)
+        if self.targets is not None:
+            targets = checks.patterns("targets", self.targets, "name a module, or leave it out")
+            object.__setattr__(self, "targets", targets)
 
     @property
     def parallel(self) -> bool:
@@ -89,7 +73,7 @@ class BottleneckConfig:
         """An adapter for each target."""
         modules = dict(named_layers(model))
         found: dict[str, AdapterLayer] = {}
-        for path, module in self._targets(model).items():
+        for path, module in self.targets_of(model).items():
             first = entrance(path) if self.parallel and self.targets is None else path
             d_in, d_out = features(model, modules[first])[0], features(model, module)[1]
             layer = BottleneckLayer(module, self, adapter, d_in, d_out)
@@ -98,7 +82,7 @@ class BottleneckConfig:
             found[path] = layer
         return found
 
-    def _targets(self, model: nn.Module) -> dict[str, nn.Module]:
+    def targets_of(self, model: nn.Module) -> dict[str, nn.Module]:
         """The modules whose output an adapter changes, by name."""
         if self.targets is not None:
             return match_modules(model, self.targets)
@@ -107,27 +91,6 @@ class BottleneckConfig:
             return after_feed_forward
         chosen = {**sublayers(model, AFTER_ATTENTION), **after_feed_forward}
         return {path: chosen[path] for path, _ in named_layers(model) if path in chosen}
-
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """These settings, in a file of peftlab's own."""
-        return {
-            "size": self.size,
-            "style": self.style,
-            "activation": self.activation,
-            "scaling": self.scaling,
-            "targets": self.targets,
-        }
-
-    @classmethod
-    def from_peft(
-        cls, fields: dict[str, Any], model: nn.Module, paths: list[str]
-    ) -> BottleneckConfig:
-        """The configuration that a file describes, for the modules that it adapts."""
-        settings = {key: fields[key] for key in ("size", "style", "activation", "scaling")}
-        usual = cls(**settings)
-        if fields["targets"] is None and list(usual._targets(model)) == paths:
-            return usual
-        return cls(**settings, targets=tuple(paths))
 
 
 class BottleneckLayer(AdapterLayer):
@@ -160,13 +123,12 @@ class BottleneckLayer(AdapterLayer):
     ) -> None:
         super().__init__(base, method, adapter)
         weight = next(self.innermost.parameters())
-        options = {"device": weight.device, "dtype": adapter_dtype(weight)}
+        d, m = (d_in if method.parallel else d_out), method.size
+        self.W_down = new_parameter(m, d, like=weight)
+        self.b_down = new_parameter(m, like=weight)
+        self.W_up = new_parameter(d_out, m, like=weight)
+        self.b_up = new_parameter(d_out, like=weight)
         self.seen: Tensor | None = None  # see ParallelInput
-        width = d_in if method.parallel else d_out
-        self.W_down = nn.Parameter(torch.empty(method.size, width, **options))
-        self.b_down = nn.Parameter(torch.empty(method.size, **options))
-        self.W_up = nn.Parameter(torch.empty(d_out, method.size, **options))
-        self.b_up = nn.Parameter(torch.empty(d_out, **options))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

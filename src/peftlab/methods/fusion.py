@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +30,6 @@ class FusionConfig:
     """
 
     adapters: tuple[str, ...]
-
-    PEFT_TYPE: ClassVar[str] = "ADAPTER_FUSION"  # not a method of PEFT's
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"Q": "fusion_Q", "K": "fusion_K", "V": "fusion_V"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
 
     def __post_init__(self) -> None:
         names = self.adapters
@@ -64,15 +60,6 @@ class FusionConfig:
             if path in places[0]
         }
 
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """These settings, in a file of peftlab's own."""
-        return {"adapters": list(self.adapters)}
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> FusionConfig:
-        """The configuration that a file describes."""
-        return cls(tuple(fields["adapters"]))
-
 
 class FusionLayer(AdapterLayer):
     r"""Attention over what N frozen adapters would add (Pfeiffer et al.).
@@ -93,9 +80,9 @@ class FusionLayer(AdapterLayer):
 
     def __init__(self, base: nn.Module, method: FusionConfig, adapter: str = "default") -> None:
         super().__init__(base, method, adapter)
-        like = self.fused()[0].W_up
-        for name in self.PARAMETERS:
-            setattr(self, name, nn.Parameter(like.new_empty(len(like), len(like))))
+        W_up = self.fused()[0].W_up
+        d = len(W_up)
+        self.Q, self.K, self.V = (nn.Parameter(W_up.new_empty(d, d)) for _ in range(3))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

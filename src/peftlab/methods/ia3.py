@@ -6,17 +6,14 @@ Learning".
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, adapter_dtype, is_conv1d, linear_features
-from peftlab.targets import compact_targets, linear_targets, matches
+from peftlab.layers import AdapterLayer, linear_features, new_parameter
+from peftlab.methods import checks
+from peftlab.targets import linear_targets, matches
 
 # Keys and values, and the feed-forward block's down-projection, by transformers' `model_type`.
 # In GPT-2 one layer makes queries, keys and values, so all three are scaled, as PEFT does.
@@ -51,15 +48,11 @@ class IA3Config:
     targets: str | tuple[str, ...] | None = None
     feedforward: str | tuple[str, ...] | None = None
 
-    PEFT_TYPE: ClassVar[str] = "IA3"
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"scale": "ia3_l"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
-
     def __post_init__(self) -> None:
-        if self.targets is not None and not self.targets:
-            raise PeftlabError("targets is empty; name a layer, or leave it out for the default.")
-        if self.targets is not None and not isinstance(self.targets, str):
-            object.__setattr__(self, "targets", tuple(self.targets))
+        if self.targets is not None:
+            remedy = "name a layer, or leave it out for the default"
+            targets = checks.patterns("targets", self.targets, remedy)
+            object.__setattr__(self, "targets", targets)
         if self.feedforward is not None:
             single = isinstance(self.feedforward, str)
             patterns = (self.feedforward,) if single else tuple(self.feedforward)
@@ -92,35 +85,6 @@ class IA3Config:
             )
         return FAMILIES[family]
 
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """What PEFT's ``IA3Config`` calls these settings."""
-        inputs = [path for path, layer in layers.items() if layer.feedforward]
-        targets = compact_targets(model, list(layers))
-        feedforward = compact_targets(model, inputs) if inputs else ()
-        if not set(feedforward) <= set(targets):  # PEFT wants a subset: full names are one
-            targets, feedforward = tuple(layers), tuple(inputs)
-        return {
-            "target_modules": list(targets),
-            "feedforward_modules": list(feedforward),
-            "fan_in_fan_out": any(is_conv1d(layer.innermost) for layer in layers.values()),
-        }
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> IA3Config:
-        """The configuration that PEFT's fields describe, for the layers that a file adapts."""
-        inputs = [path for path in paths if _is_feedforward(path, fields["feedforward_modules"])]
-        return cls(
-            targets=compact_targets(model, paths),
-            feedforward=compact_targets(model, inputs) if inputs else (),
-        )
-
-
-def _is_feedforward(path: str, modules: str | Sequence[str]) -> bool:
-    """PEFT's rule: a string is a regular expression, a list holds ends of names."""
-    if isinstance(modules, str):
-        return re.fullmatch(modules, path) is not None
-    return any(path.endswith(module) for module in modules)
-
 
 class IA3Linear(AdapterLayer):
     r"""A frozen linear layer with one trained factor per output feature, or per input feature.
@@ -151,14 +115,14 @@ class IA3Linear(AdapterLayer):
         feedforward: bool = False,
     ) -> None:
         super().__init__(base, method, adapter)
-        weight = self.weight
-        d_in, d_out = linear_features(self.innermost)
+        d_in, d_out = linear_features(base)
         self.feedforward = feedforward
-        self.scale = nn.Parameter(
-            torch.ones(
-                d_in if feedforward else d_out, device=weight.device, dtype=adapter_dtype(weight)
-            )
-        )
+        self.scale = new_parameter(d_in if feedforward else d_out, like=self.weight)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """l = 1."""
+        nn.init.ones_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.active:
@@ -168,18 +132,10 @@ class IA3Linear(AdapterLayer):
         y = self.base(x)
         return (self.scale * y).to(y.dtype)
 
-    @torch.no_grad()
     def merged_weight(self, weight: Tensor) -> Tensor:
-        """The rows of W times l, or its columns in the feed-forward block; rounded once."""
-        along_rows = self.feedforward != is_conv1d(self.innermost)
-        scale = self.scale if along_rows else self.scale[:, None]
-        return (scale * weight).to(weight.dtype)
+        """The columns of W times l in the feed-forward block, its rows elsewhere."""
+        return weight * (self.scale if self.feedforward else self.scale[:, None])
 
-    @torch.no_grad()
     def merged_bias(self, bias: Tensor) -> Tensor:
-        """l ⊙ b, or b in the feed-forward block."""
-        return bias if self.feedforward else (self.scale * bias).to(bias.dtype)
-
-    def saved_parameters(self) -> dict[str, Tensor]:
-        """l in PEFT's shape: a column for outputs, a row for inputs."""
-        return {"scale": self.scale[None, :] if self.feedforward else self.scale[:, None]}
+        """b in the feed-forward block, l ⊙ b elsewhere."""
+        return bias if self.feedforward else self.scale * bias

@@ -7,13 +7,13 @@ adapters with fine-tuning only the top layers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch import nn
 
 from peftlab.copies import copy_wrappers
 from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, innermost
+from peftlab.methods import checks
 from peftlab.methods.places import blocks, match_modules
 from peftlab.targets import named_layers
 
@@ -41,15 +41,9 @@ class PartialConfig:
 
     targets: str | tuple[str, ...] = HEAD
 
-    PEFT_TYPE: ClassVar[str] = "PARTIAL"  # not a method of PEFT's
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"weight": "weight", "bias": "bias"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
-
     def __post_init__(self) -> None:
-        if not self.targets:
-            raise PeftlabError(f'targets is empty; name a module, or use "{HEAD}".')
-        if not isinstance(self.targets, str):
-            object.__setattr__(self, "targets", tuple(self.targets))
+        targets = checks.patterns("targets", self.targets, f'name a module, or use "{HEAD}"')
+        object.__setattr__(self, "targets", targets)
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """A copy of the parameters of each module that trains."""
@@ -65,15 +59,6 @@ class PartialConfig:
         if not chosen:
             raise PeftlabError(f"{', '.join(roots)} has no parameters to train.")
         return copy_wrappers(model, chosen, self, adapter, tie=False)
-
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """These settings, in a file of peftlab's own."""
-        return {"targets": self.targets}
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> PartialConfig:
-        """The configuration that a file describes."""
-        return cls(fields["targets"])
 
 
 def _modules(model: nn.Module, target: str) -> list[str]:

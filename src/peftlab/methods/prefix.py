@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import select
-from peftlab.layers import AdapterLayer, adapter_dtype, innermost
-from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens, task_type
+from peftlab.layers import AdapterLayer, innermost, new_parameter
+from peftlab.methods import checks
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids
 from peftlab.targets import named_layers
 
 
@@ -37,13 +38,8 @@ class PrefixConfig:
     mlp_size: int | None = None
     init: str | tuple[int, ...] = "random"
 
-    PEFT_TYPE: ClassVar[str] = "PREFIX_TUNING"
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"prefix": "prompt_embeddings"}
-    PEFT_PREFIX: ClassVar[str] = "base_model."
-    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1}
-
     def __post_init__(self) -> None:
-        check_tokens(self.tokens)
+        checks.whole_number("tokens", self.tokens)
         size = self.mlp_size
         if size is not None and (not isinstance(size, int) or size < 1):
             raise PeftlabError(
@@ -75,31 +71,6 @@ class PrefixConfig:
             where: PrefixAttention(layer, self, adapter, prefix) for where, layer in attention
         }
 
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """What PEFT's ``PrefixTuningConfig`` calls these settings."""
-        return {
-            "task_type": task_type(model),
-            "num_virtual_tokens": self.tokens,
-            "num_transformer_submodules": 1,
-            "prefix_projection": False,  # the file holds the computed prefix
-            **prefix_shape(model).peft_fields(),
-        }
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> PrefixConfig:
-        """The configuration that PEFT's fields describe.
-
-        Raises:
-            PeftlabError: the prefix is for a model with other layers or heads.
-        """
-        for key, value in prefix_shape(model).peft_fields().items():
-            if fields[key] != value:
-                raise PeftlabError(
-                    f"the prefix was made for {key}={fields[key]!r}, and {type(model).__name__} "
-                    f"has {value}; load it into the base model it was trained on."
-                )
-        return cls(tokens=fields["num_virtual_tokens"])
-
 
 @dataclass(frozen=True)
 class PrefixShape:
@@ -113,14 +84,6 @@ class PrefixShape:
     def width(self) -> int:
         """H · D, the width of one layer's keys for one token."""
         return self.heads * self.head_size
-
-    def peft_fields(self) -> dict[str, int]:
-        """PEFT's names for these numbers."""
-        return {
-            "num_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "token_dim": self.width,
-        }
 
 
 def prefix_shape(model: nn.Module) -> PrefixShape:
@@ -195,18 +158,18 @@ class PrefixLayer(VirtualTokens):
     ) -> None:
         super().__init__(base, method, adapter)
         self.shape = shape
+        T, m = method.tokens, method.mlp_size
         weight = self.get_input_embeddings().weight
-        options = {"device": weight.device, "dtype": adapter_dtype(weight)}
         total = shape.layers * 2 * shape.width
-        if method.mlp_size is None:
-            self.prefix = nn.Parameter(torch.empty(method.tokens, total, **options))
+        if m is None:
+            self.prefix = new_parameter(T, total, like=weight)
         else:
             self.PARAMETERS = ("E", "W1", "b1", "W2", "b2")
-            self.E = nn.Parameter(torch.empty(method.tokens, shape.width, **options))
-            self.W1 = nn.Parameter(torch.empty(method.mlp_size, shape.width, **options))
-            self.b1 = nn.Parameter(torch.empty(method.mlp_size, **options))
-            self.W2 = nn.Parameter(torch.empty(total, method.mlp_size, **options))
-            self.b2 = nn.Parameter(torch.empty(total, **options))
+            self.E = new_parameter(T, shape.width, like=weight)
+            self.W1 = new_parameter(m, shape.width, like=weight)
+            self.b1 = new_parameter(m, like=weight)
+            self.W2 = new_parameter(total, m, like=weight)
+            self.b2 = new_parameter(total, like=weight)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -246,17 +209,11 @@ class PrefixLayer(VirtualTokens):
         prefix = prefix.unflatten(-1, (2, H, D)).expand(batch, -1, -1, -1, -1, -1)
         return prefix.permute(2, 3, 0, 4, 1, 5)  # (B, T, l, 2, H, D) → (l, 2, B, H, T, D)
 
-    def saved_parameters(self) -> dict[str, Tensor]:
-        """The prefix (T, L·2·H·D), without the MLP that computes it."""
-        if self.method.mlp_size is None:
-            return self.adapter_parameters()
-        return {"prefix": self.computed_prefix().flatten(1)}
-
     def drop_mlp(self) -> None:
         """Keep the prefix that the MLP computes, and only that."""
         if self.method.mlp_size is None:
             return
-        prefix = nn.Parameter(self.saved_parameters()["prefix"].detach(), self.E.requires_grad)
+        prefix = nn.Parameter(self.computed_prefix().flatten(1).detach(), self.E.requires_grad)
         for name in self.PARAMETERS:
             delattr(self, name)
         self.PARAMETERS = PrefixLayer.PARAMETERS
@@ -280,9 +237,7 @@ class PrefixLayer(VirtualTokens):
                 cache.update(keys, values, layer)
         output = self.base(input_ids=input_ids, **{**inputs, "past_key_values": cache})
         if our_own and inputs.get("use_cache") is False:
-            output.past_key_values = (
-                None  # the caller did not ask for one; OPT returns it all the same
-            )
+            output.past_key_values = None  # not asked for; OPT returns it all the same
         return output
 
 

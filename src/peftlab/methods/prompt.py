@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, adapter_dtype
-from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, check_tokens, task_type
+from peftlab.layers import AdapterLayer, new_parameter
+from peftlab.methods import checks
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,8 @@ class PromptConfig:
     tokens: int = 20
     init: str | tuple[int, ...] = "vocabulary"
 
-    PEFT_TYPE: ClassVar[str] = "PROMPT_TUNING"
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"prompt": "prompt_embeddings"}
-    PEFT_PREFIX: ClassVar[str] = "base_model."
-    PEFT_OFF: ClassVar[dict[str, Any]] = {"num_transformer_submodules": 1}
-
     def __post_init__(self) -> None:
-        check_tokens(self.tokens)
+        checks.whole_number("tokens", self.tokens)
         if not self.init or (isinstance(self.init, str) and self.init not in _INITS):
             raise PeftlabError(
                 f"init must be one of {', '.join(map(repr, _INITS))} or token ids, "
@@ -67,26 +63,6 @@ class PromptConfig:
         path, module = backbone(model)
         return {path: PromptLayer(module, self, adapter)}
 
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """What PEFT's ``PromptTuningConfig`` calls these settings."""
-        (layer,) = layers.values()
-        config = model.config.get_text_config()
-        return {
-            "task_type": task_type(model),
-            "num_virtual_tokens": self.tokens,
-            "token_dim": layer.prompt.shape[1],
-            "num_transformer_submodules": 1,
-            "num_attention_heads": config.num_attention_heads,
-            "num_layers": config.num_hidden_layers,
-            # How it started is no longer of interest, and PEFT would ask for the tokenizer.
-            "prompt_tuning_init": "RANDOM",
-        }
-
-    @classmethod
-    def from_peft(cls, fields: dict[str, Any], model: nn.Module, paths: list[str]) -> PromptConfig:
-        """The configuration that PEFT's fields describe."""
-        return cls(tokens=fields["num_virtual_tokens"])
-
 
 _INITS = ("random", "vocabulary")
 
@@ -111,11 +87,7 @@ class PromptLayer(VirtualTokens):
     def __init__(self, base: nn.Module, method: PromptConfig, adapter: str = "default") -> None:
         super().__init__(base, method, adapter)
         table = self.get_input_embeddings().weight  # (V, d)
-        self.prompt = nn.Parameter(
-            torch.empty(
-                method.tokens, table.shape[1], device=table.device, dtype=adapter_dtype(table)
-            )
-        )  # (T, d)
+        self.prompt = new_parameter(method.tokens, table.shape[1], like=table)  # (T, d)
         self.reset_parameters()
 
     @torch.no_grad()

@@ -26,15 +26,16 @@ from a hash of i and are computed anew whenever they are needed, so that P takes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, adapter_dtype, is_conv1d, linear_features
-from peftlab.targets import ALL_LINEAR, compact_targets, linear_targets
+from peftlab.layers import AdapterLayer, linear_features, new_parameter
+from peftlab.methods import checks
+from peftlab.targets import ALL_LINEAR, linear_targets
 
 MASK = 0xFFFF_FFFF
 
@@ -56,21 +57,12 @@ class SubspaceConfig:
     seed: int = 0
     targets: str | tuple[str, ...] = ALL_LINEAR
 
-    PEFT_TYPE: ClassVar[str] = "SUBSPACE"  # PEFT has no such method; the layout is the same
-    PEFT_NAMES: ClassVar[dict[str, str]] = {"z": "subspace_z"}
-    PEFT_OFF: ClassVar[dict[str, Any]] = {}
-
     def __post_init__(self) -> None:
-        if not isinstance(self.dimension, int) or not 1 <= self.dimension <= MASK:
-            raise PeftlabError(
-                f"dimension must be a whole number of at least 1, not {self.dimension!r}."
-            )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise PeftlabError(f"seed must be a whole number of at least 0, not {self.seed!r}.")
-        if not self.targets:
-            raise PeftlabError(f'targets is empty; name a layer, or use "{ALL_LINEAR}".')
-        if not isinstance(self.targets, str):
-            object.__setattr__(self, "targets", tuple(self.targets))
+        checks.whole_number("dimension", self.dimension)
+        if self.dimension > MASK:
+            raise PeftlabError(f"dimension must be at most {MASK:,}, not {self.dimension:,}.")
+        checks.whole_number("seed", self.seed, least=0)
+        object.__setattr__(self, "targets", checks.linear_targets(self.targets))
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """A layer for each target; all of them hold the same z.
@@ -79,9 +71,8 @@ class SubspaceConfig:
             PeftlabError: there are fewer weights than dimensions.
         """
         layers = linear_targets(model, self.targets)
-        first = next(iter(layers.values()))
-        options = {"device": first.weight.device, "dtype": adapter_dtype(first.weight)}
-        z = nn.Parameter(torch.zeros(self.dimension, **options))
+        z = new_parameter(self.dimension, like=next(iter(layers.values())).weight)
+        nn.init.zeros_(z)
         wrappers = {
             path: SubspaceLinear(layer, self, adapter, z=z, number=number)
             for number, (path, layer) in enumerate(layers.items())
@@ -99,21 +90,6 @@ class SubspaceConfig:
         for wrapper in wrappers.values():
             wrapper.scale = scale
         return wrappers
-
-    def peft_fields(self, model: nn.Module, layers: dict[str, AdapterLayer]) -> dict[str, Any]:
-        """These settings as fields of ``adapter_config.json``."""
-        return {
-            "dimension": self.dimension,
-            "seed": self.seed,
-            "target_modules": list(compact_targets(model, list(layers))),
-        }
-
-    @classmethod
-    def from_peft(
-        cls, fields: dict[str, Any], model: nn.Module, paths: list[str]
-    ) -> SubspaceConfig:
-        """The configuration that a file's fields describe."""
-        return cls(fields["dimension"], fields["seed"], fields["target_modules"])
 
 
 class SubspaceLinear(AdapterLayer):
@@ -141,7 +117,7 @@ class SubspaceLinear(AdapterLayer):
         super().__init__(base, method, adapter)
         self.z = z
         self.number = number
-        self.d_in, self.d_out = linear_features(self.innermost)
+        self.d_in, self.d_out = linear_features(base)
         self.register_buffer("scale", torch.ones_like(z.data), persistent=False)
 
     def projection(self) -> tuple[Tensor, Tensor]:
@@ -152,10 +128,16 @@ class SubspaceLinear(AdapterLayer):
         # One bit for the sign; the others choose the coordinate.
         return (bits >> 1) % self.method.dimension, ((bits & 1) * 2 - 1).to(torch.int8)
 
-    def delta_weight(self) -> Tensor:
-        """This layer's share of P z in the layout of the base weight."""
-        delta = self._delta(self.z)
-        return delta.T if is_conv1d(self.innermost) else delta
+    def share(self, z: Tensor) -> Tensor:
+        """This layer's share of P z, as a change of its weight: (d_out, d_in)."""
+        coordinate, sign = self.projection()
+        return ((z * self.scale)[coordinate] * sign).view(self.d_out, self.d_in)
+
+    def project(self, gradient: Tensor) -> Tensor:
+        """This layer's share of Pᵀ g, g (d_out, d_in) being the weight's gradient: (dimension,)."""
+        coordinate, sign = self.projection()
+        total = torch.zeros_like(self.z)
+        return total.index_add_(0, coordinate, gradient.flatten() * sign) * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base(x)  # (..., d_out)
@@ -164,24 +146,9 @@ class SubspaceLinear(AdapterLayer):
         update = _ProjectedProduct.apply(x.to(self.z.dtype), self.z, self)
         return (y + update).to(y.dtype)
 
-    @torch.no_grad()
-    def merged_weight(self, weight: Tensor) -> Tensor:
-        """W + Δ, computed in the adapter's precision and rounded once."""
-        return (weight.to(self.z.dtype) + self.delta_weight()).to(weight.dtype)
-
-    def saved_parameters(self) -> dict[str, Tensor]:
-        """z, in the first layer only: a file need not hold it once per layer."""
-        return super().saved_parameters() if self.number == 0 else {}
-
-    def _delta(self, z: Tensor) -> Tensor:
-        coordinate, sign = self.projection()
-        return ((z * self.scale)[coordinate] * sign).view(self.d_out, self.d_in)
-
-    def _project(self, gradient: Tensor) -> Tensor:
-        """This layer's share of Pᵀ g: shape (dimension,)."""
-        coordinate, sign = self.projection()
-        total = torch.zeros_like(self.z)
-        return total.index_add_(0, coordinate, gradient.flatten() * sign) * self.scale
+    def delta_weight(self) -> Tensor:
+        """Δ, what merging adds to W: (d_out, d_in)."""
+        return self.share(self.z)
 
 
 class _ProjectedProduct(torch.autograd.Function):
@@ -189,7 +156,7 @@ class _ProjectedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, z: Tensor, layer: SubspaceLinear) -> Tensor:
-        return F.linear(x, layer._delta(z))
+        return F.linear(x, layer.share(z))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -205,10 +172,10 @@ class _ProjectedProduct(torch.autograd.Function):
         grad = grad.to(z.dtype)
         with torch.autocast(grad.device.type, enabled=False):
             if ctx.needs_input_grad[0]:
-                grad_x = grad @ ctx.layer._delta(z)
+                grad_x = grad @ ctx.layer.share(z)
             if ctx.needs_input_grad[1]:
                 rows, columns = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
-                grad_z = ctx.layer._project(rows.T @ columns)
+                grad_z = ctx.layer.project(rows.T @ columns)
         return grad_x, grad_z, None
 
 

@@ -105,18 +105,6 @@ def _noted(cache: Any) -> dict[str, int]:
     return cache.virtual_tokens
 
 
-def task_type(model: nn.Module) -> str:
-    """PEFT's name for what the model's head does, without which it leaves virtual tokens out."""
-    classifies = type(model).__name__.endswith("ForSequenceClassification")
-    return "SEQ_CLS" if classifies else "CAUSAL_LM"
-
-
-def check_tokens(tokens: Any) -> None:
-    """Raise a PeftlabError unless this is a number of virtual tokens."""
-    if not isinstance(tokens, int) or tokens < 1:
-        raise PeftlabError(f"tokens must be a whole number of at least 1, not {tokens!r}.")
-
-
 def check_ids(ids: Any, model: nn.Module) -> Tensor:
     """Token ids to start from, as a tensor (1, n) on the device of the model's embeddings.
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import innermost, is_conv1d, is_linear
+from peftlab.layers import innermost, is_conv1d, is_linear, oriented
 from peftlab.quantization import bitsandbytes
 from peftlab.quantization.nf4 import BLOCK_SIZE, Nested, QuantState, dequantize, quantize
 from peftlab.targets import ALL_LINEAR, linear_targets
@@ -91,10 +91,9 @@ class NF4Linear(nn.Linear):
     @classmethod
     def from_linear(cls, layer: nn.Module, **options: Any) -> NF4Linear:
         """Quantize a ``nn.Linear`` or ``Conv1D``; options as for ``nf4.quantize``."""
-        conv1d = is_conv1d(layer)
-        weight = layer.weight.T if conv1d else layer.weight
-        packed, state = quantize(weight, **options)
-        return cls(packed, state, layer.bias, conv1d=conv1d).train(layer.training)
+        packed, state = quantize(oriented(layer, layer.weight), **options)
+        quantized = cls(packed, state, layer.bias, conv1d=is_conv1d(layer))
+        return quantized.train(layer.training)
 
     def set_quantized(self, packed: Tensor, state: QuantState) -> None:
         """Put another quantized weight of the same shape in place of this one."""
@@ -273,10 +272,9 @@ def _dense(layer: nn.Module, weight: Tensor) -> nn.Module:
 
         with torch.device("meta"):
             new = Conv1D(layer.out_features, layer.in_features)
-        weight = weight.T.contiguous()
     else:
         new = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
-    new.weight = nn.Parameter(weight, requires_grad=False)
+    new.weight = nn.Parameter(oriented(new, weight).contiguous(), requires_grad=False)
     new.bias = layer.bias
     return new.train(layer.training)
 

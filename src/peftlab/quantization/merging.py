@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from peftlab import inject, merging
 from peftlab.errors import PeftlabError
-from peftlab.layers import dense_weight, innermost, is_conv1d, is_linear, linear_features
+from peftlab.layers import dense_weight, innermost, is_linear, linear_features, oriented
 from peftlab.quantization.linear import NF4Linear, is_quantized, packed_weight, replace
 from peftlab.quantization.nf4 import relative_error
 from peftlab.targets import named_layers
@@ -70,7 +70,7 @@ def merge_requantized(model: nn.Module, name: str | None = None) -> MergeError:
             double=state.nested is not None,
         )
         replace(model, layer, new)
-        measure.add(path, new.dequantize(), exact.T if new.conv1d else exact, update)
+        measure.add(path, new.dequantize(), oriented(layer, exact), update)
     return measure.result()
 
 
@@ -106,8 +106,7 @@ def merge_into_original(
     merging.merge(model, name)
     merged, measure = _merged_layers(model, list(bases)), _Errors()
     for path, (layer, exact, _) in merged.items():
-        weight = dense_weight(originals[path])
-        weight = weight.T if is_conv1d(layer) else weight
+        weight = oriented(layer, dense_weight(originals[path]))
         layer.unmerged_weight = weight.to(exact, copy=True).contiguous()
     merging.merge(model, name, keep_base=False)
     for path, (layer, exact, update) in merged.items():

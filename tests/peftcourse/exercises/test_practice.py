@@ -14,7 +14,7 @@ from peftcourse.exercises import find
 from peftcourse.experiments import models, train
 from peftlab import LoRAConfig
 from peftlab.methods.adalora import AdaLoRAConfig, RankAllocator
-from peftlab.methods.lora_variants import parameter_groups
+from peftlab.methods.lora_plus import parameter_groups
 
 count, scale, choose, ratio, allocate, schedule, accumulate, pack = (
     find(f"practice.{name}").solution

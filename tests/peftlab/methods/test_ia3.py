@@ -127,7 +127,19 @@ def test_a_16_bit_base_gets_a_float32_adapter(dtype, feedforward):
     layer = IA3Linear(nn.Linear(6, 5, dtype=dtype), IA3Config(), feedforward=feedforward)
     assert layer.scale.dtype == torch.float32
     assert layer(torch.randn(2, 6).to(dtype)).dtype == dtype
-    assert layer.merged_weight(layer.weight).dtype == dtype
+
+
+@pytest.mark.parametrize("feedforward", [(), "0"])
+def test_a_16_bit_base_is_merged_with_one_rounding(feedforward):
+    model = nn.Sequential(nn.Linear(6, 5, dtype=torch.bfloat16))
+    peftlab.apply(model, IA3Config(targets="0", feedforward=feedforward))
+    layer, base = model[0], copy.deepcopy(model[0].base)
+    nn.init.uniform_(layer.scale, 0.5, 2)
+    peftlab.merge(model)
+    along = layer.scale if feedforward else layer.scale[:, None]
+    assert torch.equal(layer.base.weight, (along * base.weight.float()).bfloat16())
+    expected = base.bias if feedforward else (layer.scale * base.bias.float()).bfloat16()
+    assert torch.equal(layer.base.bias, expected)
 
 
 # --- merging -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""LoRA against its equation, against finite differences and against Hugging Face PEFT."""
+"""LoRA and rsLoRA against their equations, finite differences and Hugging Face PEFT."""
 
 import math
 
@@ -6,12 +6,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowrank import TOLERANCES, check_five_steps, check_logits_and_gradients, twins
-from small_models import FAMILIES, relative_error, token_ids
+from lowrank import (
+    TOLERANCES,
+    check_exchange,
+    check_five_steps,
+    check_logits_and_gradients,
+    twins,
+)
+from peft.utils.other import get_pattern_key
+from small_models import FAMILIES, build, relative_error, token_ids
 from torch import nn
 
+import peftlab
 from peftlab import LoRAConfig, PeftlabError
-from peftlab.methods.lora import LoRALinear
+from peftlab.methods.lora import LoRALinear, from_pattern
 
 sizes = st.integers(1, 12)
 
@@ -143,3 +151,101 @@ def test_the_adapter_works_on_bitsandbytes_4bit_layers():
     layer(x).sum().backward()
     assert layer.A.grad.norm() > 0
     torch.testing.assert_close(layer(x) - base(x), x @ layer.delta_weight().T, rtol=1e-4, atol=1e-4)
+
+
+# --- the scaling: LoRA's and rsLoRA's ------------------------------------------------------------
+
+
+@given(rank=st.integers(1, 512), alpha=st.floats(0.1, 64))
+def test_the_scaling_is_alpha_over_the_rank_or_its_root(rank, alpha):
+    assert LoRAConfig(rank, alpha).scaling_of("") == alpha / rank
+    stabilized = LoRAConfig(rank, alpha, rank_stabilized=True).scaling_of("")
+    assert stabilized == pytest.approx(alpha / math.sqrt(rank))
+
+
+def test_rank_stabilised_updates_do_not_shrink_with_the_rank():
+    def size(rank, stabilized):
+        torch.manual_seed(0)
+        method = LoRAConfig(rank, rank_stabilized=stabilized)
+        layer = LoRALinear(nn.Linear(256, 256), method)
+        nn.init.normal_(layer.B)
+        return layer.delta_weight().norm().item()
+
+    assert size(256, True) == pytest.approx(size(4, True), rel=0.2)
+    assert size(256, False) == pytest.approx(size(4, False) / 8, rel=0.2)
+
+
+# --- ranks and alphas of single layers -----------------------------------------------------------
+
+PATTERNS = LoRAConfig(
+    rank=3,
+    alpha=6.0,
+    rank_pattern={"layers.0.*": 5, "q_proj": 2},
+    alpha_pattern={"self_attn.v_proj": 9.0, ".*down_proj": 1.5},
+)
+
+
+@settings(deadline=None)
+@given(
+    path=st.lists(st.sampled_from(["layers", "0", "1", "q_proj", "my_q_proj"]), min_size=1).map(
+        ".".join
+    ),
+    keys=st.lists(
+        st.sampled_from(["q_proj", "0", "layers.0.*", ".*q_proj", "layers.1.q_proj", "proj"])
+    ),
+)
+def test_patterns_match_as_in_peft(path, keys):
+    pattern = {key: index for index, key in enumerate(keys)}
+    assert from_pattern(pattern, path, -1) == pattern.get(get_pattern_key(pattern, path), -1)
+
+
+def test_layers_have_their_own_rank_and_alpha():
+    model = peftlab.apply(build("llama"), PATTERNS)
+    found = {path: (x.A.shape[0], x.scaling) for path, x in peftlab.adapter_layers(model)}
+    assert found["model.layers.0.self_attn.q_proj"] == (5, 6 / 5)
+    assert found["model.layers.1.self_attn.q_proj"] == (2, 6 / 2)
+    assert found["model.layers.1.self_attn.v_proj"] == (3, 9 / 3)
+    assert found["model.layers.0.mlp.down_proj"] == (5, 1.5 / 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank_pattern": {"q_proj": 0}}, "rank must be a whole number of at least 1, not 0"),
+        ({"alpha_pattern": {"q_proj": -1}}, "alpha must be a positive number, not -1"),
+        ({"rank_pattern": {"(": 2}}, r"'\(' is not a regular expression"),
+    ],
+)
+def test_bad_patterns_are_named(options, message):
+    with pytest.raises(PeftlabError, match=message):
+        LoRAConfig(**options)
+
+
+# --- parity and files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rank_stabilised_lora_agrees_with_peft(family, dtype, tolerance):
+    method = LoRAConfig(rank=4, alpha=6.0, rank_stabilized=True)
+    base, ours, theirs = twins(family, method, dtype)
+    check_logits_and_gradients(base, ours, theirs, tolerance)
+    if dtype == torch.float64:
+        check_five_steps(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        PATTERNS,
+        LoRAConfig(rank=4, alpha=6.5, rank_stabilized=True, targets=("q_proj", "down_proj")),
+        LoRAConfig(rank=4, dropout=0.1, targets=r".*\.1\..*_proj", rank_pattern={"q_proj": 9}),
+    ],
+)
+def test_files_are_exchanged_with_peft(method, tmp_path):
+    base, ours, theirs = twins("llama", method)
+    check_exchange("llama", ours, theirs, tmp_path)
+    loaded = peftlab.adapter_layers(peftlab.load(base, tmp_path / "theirs"))
+    mine = {path: (x.A.shape, x.scaling, x.method.dropout) for path, x in loaded}
+    expected = peftlab.adapter_layers(ours)
+    assert mine == {path: (x.A.shape, x.scaling, x.method.dropout) for path, x in expected}

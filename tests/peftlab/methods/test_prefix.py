@@ -61,7 +61,7 @@ numbers = st.integers(1, 4)
 @given(T=numbers, L=numbers, H=numbers, D=numbers, B=numbers, mlp=st.none() | numbers)
 def test_the_flat_prefix_is_keys_and_values_of_each_layer_head_and_token(T, L, H, D, B, mlp):
     layer = PrefixLayer(Backbone(), PrefixConfig(T, mlp), "default", PrefixShape(L, H, D))
-    flat = layer.saved_parameters()["prefix"]
+    flat = layer.computed_prefix().flatten(1)
     assert flat.shape == (T, L * 2 * H * D)
     found = layer.keys_and_values(B)
     assert found.shape == (L, 2, B, H, T, D)
@@ -81,7 +81,7 @@ def test_the_mlp_is_its_equation(T, size):
         nn.init.normal_(parameter)
     hidden = torch.tanh(layer.E @ layer.W1.T + layer.b1)
     expected = hidden @ layer.W2.T + layer.b2
-    torch.testing.assert_close(layer.saved_parameters()["prefix"], expected)
+    torch.testing.assert_close(layer.computed_prefix().flatten(1), expected)
 
 
 @pytest.mark.parametrize("mlp_size", [None, 3])
@@ -128,7 +128,7 @@ def test_starting_from_a_text_uses_no_dropout_and_restores_the_mode():
 def test_a_random_prefix_starts_close_to_zero(mlp_size):
     torch.manual_seed(0)
     model = peftlab.apply(build("llama"), PrefixConfig(mlp_size=mlp_size))
-    prefix = prefix_layer(model).saved_parameters()["prefix"]
+    prefix = prefix_layer(model).computed_prefix().flatten(1)
     assert 0.005 < prefix.std() < 0.03
 
 

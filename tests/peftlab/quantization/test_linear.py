@@ -356,7 +356,7 @@ def test_adapter_files_do_not_depend_on_the_bits_of_the_base(tmp_path):
     peftlab.load(build("gpt2"), tmp_path)
 
 
-@pytest.mark.parametrize("method", [peftlab.DoRAConfig(rank=2), LoRAConfig(rank=2, init="pissa")])
+@pytest.mark.parametrize("method", [peftlab.DoRAConfig(rank=2), peftlab.PiSSAConfig(rank=2)])
 def test_methods_that_read_the_weight_start_at_the_quantized_model(method):
     model = peftlab.quantize_model(build("llama"))
     ids = token_ids()

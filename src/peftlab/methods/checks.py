@@ -1,0 +1,62 @@
+"""Checks of settings that several methods have; a message names the value and what it must be."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from peftlab.errors import PeftlabError
+from peftlab.targets import ALL_LINEAR
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> None:
+    """Raise a PeftlabError unless this is an int of at least ``least``."""
+    if not isinstance(value, int) or value < least:
+        raise PeftlabError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+
+def positive(name: str, value: Any) -> None:
+    """Raise a PeftlabError unless this is a finite number above zero."""
+    if not (math.isfinite(value) and value > 0):
+        raise PeftlabError(f"{name} must be a positive number, not {value!r}.")
+
+
+def dropout(value: Any) -> None:
+    """Raise a PeftlabError unless this is a probability with which something is left."""
+    if not 0 <= value < 1:
+        raise PeftlabError(f"dropout must be at least 0 and below 1, not {value!r}.")
+
+
+def one_of(name: str, value: Any, known: Sequence[str]) -> None:
+    """Raise a PeftlabError unless this is one of the known names."""
+    if value not in known:
+        raise PeftlabError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+
+
+def regular_expression(pattern: str) -> None:
+    """Raise a PeftlabError unless this is a regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise PeftlabError(
+            f"{pattern!r} is not a regular expression ({error}); write the end of a "
+            "layer's name, such as 'q_proj'."
+        ) from None
+
+
+def patterns(name: str, value: str | Sequence[str], remedy: str) -> str | tuple[str, ...]:
+    """One pattern as it is, several as a tuple, for a frozen configuration.
+
+    Raises:
+        PeftlabError: there is none; the message ends with the remedy.
+    """
+    if not value:
+        raise PeftlabError(f"{name} is empty; {remedy}.")
+    return value if isinstance(value, str) else tuple(value)
+
+
+def linear_targets(value: str | Sequence[str]) -> str | tuple[str, ...]:
+    """``targets`` of a method that adapts linear layers, see ``patterns``."""
+    return patterns("targets", value, f'name a layer, or use "{ALL_LINEAR}"')

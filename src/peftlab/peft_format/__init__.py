@@ -1,0 +1,1 @@
+"""How adapters stand in the files of Hugging Face PEFT: a module for each family of methods."""
