@@ -1,7 +1,7 @@
 """peftlab: parameter-efficient fine-tuning from scratch.
 
 The verbs that every method shares are here; ``peftlab.methods`` holds the methods,
-``peftcourse.experiments`` models, tasks, training and evaluation.
+``peftlab.quantization`` bases in 4 bit, ``peftlab.memory`` what training costs in bytes.
 """
 
 from importlib import import_module

@@ -159,10 +159,14 @@ class RankAllocator:
     """Shares the rank budget among the layers while they train.
 
     Call it after every step, while the gradients are still there, and add its penalty to the
-    loss. Both are hooks of the training loop::
+    loss::
 
         allocator = RankAllocator(model)
-        train(model, examples, config, on_step=allocator, penalty=allocator.penalty)
+        for step in range(1, total_steps + 1):
+            optimizer.zero_grad()
+            (loss(model) + allocator.penalty()).backward()
+            optimizer.step()
+            allocator(step, model)
 
     Its moving averages live as long as it does: they are not part of a training checkpoint.
 
@@ -192,7 +196,7 @@ class RankAllocator:
 
         Args:
             step: 1 for the first optimizer step.
-            model: not used; the training loop passes it.
+            model: not used; a training loop passes it to what it calls after a step.
         """
         last = self.method.total_steps - self.method.final_steps
         if step < last:

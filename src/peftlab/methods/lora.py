@@ -113,7 +113,7 @@ class LoRALinear(AdapterLayer):
         nn.init.zeros_(self.B)
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """(A, B) of the update."""
+        """(A, B) of the update; PiSSA adds to them what it has frozen."""
         return self.A, self.B
 
     def branch(self, x: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ def parameter_groups(
         ratio: rate of B divided by ``learning_rate``.
 
     Returns:
-        Two groups for any optimizer of torch, or for ``train(..., groups=)``, which reads
-        ``lr_ratio`` to keep the ratio while its schedule moves the rate.
+        Two groups for any optimizer of torch. A schedule that moves the rate keeps the ratio by
+        multiplying each group's with its ``lr_ratio``.
 
     Raises:
         PeftlabError: the ratio is not positive, or no layer has a trainable B.

@@ -1,5 +1,7 @@
 """IA³ against its equation, against finite differences and against Hugging Face PEFT."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
