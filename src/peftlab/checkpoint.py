@@ -42,7 +42,8 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
         The folder.
 
     Raises:
-        PeftlabError: the adapter is not there, or there are several and no name is given.
+        PeftlabError: the adapter is not there, there are several and no name is given, or its
+            method has no format.
     """
     if name is None and len(inject.adapters(model)) > 1:
         raise PeftlabError(f"say which adapter to save: {', '.join(inject.adapters(model))}.")

@@ -26,6 +26,7 @@ def data():
 
 def test_what_is_shipped_is_what_was_measured(loaded, data, tmp_path):
     model, tokenizer = loaded
+    torch.manual_seed(0)
     peftlab.apply(model, peftlab.LoRAConfig(rank=2, alpha=4), name="mine")
     for _, layer in peftlab.adapter_layers(model):
         torch.nn.init.normal_(layer.B, std=0.02)
