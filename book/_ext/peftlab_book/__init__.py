@@ -1,4 +1,4 @@
-"""The course's own Sphinx extension: questions for the reader, cards, and the alt-text check.
+"""The course's own Sphinx extension: questions for the reader, cards, folded assertions, alt texts.
 
 | Directive | Renders |
 |---|---|
@@ -21,7 +21,17 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from peftlab_book import alt_text, boxes, calculator, coverage, exercises, html, questions, status
+from peftlab_book import (
+    alt_text,
+    assertions,
+    boxes,
+    calculator,
+    coverage,
+    exercises,
+    html,
+    questions,
+    status,
+)
 
 STATIC = Path(__file__).parent / "static"
 
@@ -40,6 +50,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     calculator.setup(app)
     status.setup(app)
     alt_text.setup(app)
+    assertions.setup(app)
     app.connect("builder-inited", _add_static_path)
     app.add_config_value("peftlab_assets", "", "html", str)  # see book/build.py
     app.add_css_file("peftlab_book.css")

@@ -22,13 +22,23 @@ const store = {
   },
 };
 
-// The outputs of the next `count` code cells after a card.
-function outputsAfter(card, count) {
+// What a card covers: the outputs of the next `count` code cells, and the text between these cells
+// and after the last of them, up to the next cell, card, code from a file, or heading. The cells'
+// code stays: it is what the reader predicts from.
+function coveredBy(card, count) {
   const after = (cell) => card.compareDocumentPosition(cell) & Node.DOCUMENT_POSITION_FOLLOWING;
-  return [...document.querySelectorAll("div.cell")]
-    .filter(after)
-    .slice(0, count)
-    .flatMap((cell) => [...cell.querySelectorAll(".cell_output")]);
+  const cells = [...document.querySelectorAll("div.cell")].filter(after).slice(0, count);
+  const outputs = cells.flatMap((cell) => [...cell.querySelectorAll(".cell_output")]);
+  const text = cells.flatMap((cell) => {
+    const found = [];
+    let next = cell.nextElementSibling;
+    while (next && !next.matches("div.cell, .pl-card, [class*=highlight-], .literal-block-wrapper, section, h2, h3")) {
+      found.push(next);
+      next = next.nextElementSibling;
+    }
+    return found;
+  });
+  return { outputs, text };
 }
 
 function setUpPrediction(card) {
@@ -37,8 +47,9 @@ function setUpPrediction(card) {
   const fields = [...form.querySelectorAll("input, textarea")];
   const status = card.querySelector(":scope > .pl-status");
   const answer = card.querySelector(":scope > .pl-answer");
-  const covered = outputsAfter(card, Number(card.dataset.cover));
-  const notes = covered.map((output) => {
+  const { outputs, text } = coveredBy(card, Number(card.dataset.cover));
+  for (const part of text) part.classList.add("pl-covered");
+  const notes = outputs.map((output) => {
     const note = document.createElement("p");
     note.className = "pl-covered-note";
     note.textContent = "Commit to your prediction above to see this result.";
@@ -66,7 +77,7 @@ function setUpPrediction(card) {
       }
     }
     button.textContent = committed === null ? "Commit" : "Predict again";
-    for (const output of covered) output.hidden = committed === null;
+    for (const part of [...outputs, ...text]) part.hidden = committed === null;
     for (const note of notes) note.hidden = committed !== null;
   };
 
@@ -159,6 +170,17 @@ function keepColumns(output) {
   output.classList.toggle("pl-columns", aligned.length > 1 && !verdict);
 }
 
+// A link to something that waits for a prediction shows that much of it.
+function uncoverTarget() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const part = target && target.closest(".pl-covered[hidden]");
+  if (!part) return;
+  part.hidden = false;
+  target.scrollIntoView();
+}
+
 document.querySelectorAll("div.cell_output pre").forEach(keepColumns);
 document.querySelectorAll(".pl-predict").forEach(setUpPrediction);
 document.querySelectorAll(".pl-quiz").forEach(setUpQuiz);
+uncoverTarget();
+window.addEventListener("hashchange", uncoverTarget);
