@@ -15,6 +15,7 @@ from peftlab.memory import PRESETS, Settings, estimate
 from peftlab.quantization import nf4
 from peftlab.quantization.formats import NF4_LEVELS
 
+PAGE = "myths"
 APPENDICES = ("myths", "interview", "checklists", "status")
 
 

@@ -10,6 +10,7 @@ from peftcourse.experiments.statistics import critical_difference, t_quantile
 from peftcourse.recommend import evidence
 from peftlab.memory import Settings, estimate
 
+PAGE = "10_choose"
 CHAPTER = (Path(__file__).parents[2] / "book" / "10_choose.md").read_text(encoding="utf-8")
 PROSE = " ".join(re.sub(r"```\{(code-cell|literalinclude).*?```", "", CHAPTER, flags=re.S).split())
 LLAMA = "llama-2-7b"

@@ -17,8 +17,8 @@ one), and ``---`` between parts. Choices and feedback are ordinary MyST: mathema
                                           ```
 
 A ``{predict}`` without choices takes free text. ``:cover: 1`` hides the output of the next code
-cell, and the text that follows it up to the next cell or heading, until the reader has committed.
-Without JavaScript everything is there, the answers folded.
+cell, and the text from the question to the cell, file or heading after it, until the reader has
+committed. Without JavaScript everything is there, the answers folded.
 """
 
 from __future__ import annotations

@@ -22,22 +22,23 @@ const store = {
   },
 };
 
-// What a card covers: the outputs of the next `count` code cells, and the text between these cells
-// and after the last of them, up to the next cell, card, code from a file, or heading. The cells'
-// code stays: it is what the reader predicts from.
+// What a card covers: the outputs of the next `count` code cells and all text from the card to the
+// cell, card, file or heading after the last of them. The code stays: it is there to predict from.
 function coveredBy(card, count) {
-  const after = (cell) => card.compareDocumentPosition(cell) & Node.DOCUMENT_POSITION_FOLLOWING;
-  const cells = [...document.querySelectorAll("div.cell")].filter(after).slice(0, count);
-  const outputs = cells.flatMap((cell) => [...cell.querySelectorAll(".cell_output")]);
-  const text = cells.flatMap((cell) => {
-    const found = [];
-    let next = cell.nextElementSibling;
-    while (next && !next.matches("div.cell, .pl-card, [class*=highlight-], .literal-block-wrapper, section, h2, h3")) {
-      found.push(next);
-      next = next.nextElementSibling;
+  const outputs = [];
+  const text = [];
+  let cells = 0;
+  for (let next = card.nextElementSibling; count && next; next = next.nextElementSibling) {
+    const isCell = next.matches("div.cell");
+    const isCode = next.matches("[class*=highlight-], .literal-block-wrapper");
+    if (next.matches("section, h2, h3") || (cells === count && (isCell || isCode))) break;
+    if (isCell) {
+      cells += 1;
+      outputs.push(...next.querySelectorAll(".cell_output"));
+    } else if (!isCode) {
+      text.push(next);
     }
-    return found;
-  });
+  }
   return { outputs, text };
 }
 

@@ -1,0 +1,452 @@
+"""Numbers in prose, and what holds them: no measurement of this book is typed in.
+
+A number that somebody measured or counted can be wrong tomorrow. In a page's text each of them is
+*held* in one of these ways, or `loose` reports it:
+
+- **asserted beside it**: a cell under the same heading has an ``assert`` in which the number
+  stands, as a number (``round(share, 2) == 0.29``, ``gap < 0.001``) or in a text
+  (``f"{share:.0%}" == "29%"``). Summaries, quizzes and the like repeat what other sections found,
+  so for them the assertions of the whole page count;
+- **set beside it**: it is a constant of such a cell, like a learning rate. That holds decimals,
+  percentages and counts, and labels in code, but in prose no unit of `RESULTS`;
+- **computed**: it is not typed at all, but glued in or part of an f-string;
+- **quoted**: its sentence cites a source, ``{cite}`` or a link. A list or table may lean on the
+  sentence that introduces it;
+- **computed again by a test**: it is in words that a module of tests with this `PAGE` looks for,
+  ``says("…")`` beside a computation or a key of `TYPED`;
+- **said by others**: it stands in quotation marks, as the claim that the page looks into;
+- **given**: it stands in ``book/given_numbers.toml`` with the reason why nobody has to compute it.
+
+What counts as a measurement: decimals, percentages, numbers with a comma, powers of ten, and any
+number before one of the `UNITS`, also spelled out. Other whole numbers (ranks, layers, steps) are
+settings and names.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from book.execution import BOOK, ROOT
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+GIVEN = BOOK / "given_numbers.toml"
+TESTS = ROOT / "tests" / "book"
+
+# A constant of the code does not hold a number with one of these: only an assertion does.
+RESULTS = (
+    "times", "points?", "nats?", "standard errors?", "bytes?",
+    "[kKMGT]i?B", "µs", "ms", "s", "seconds?", "minutes?",
+)  # fmt: skip
+UNITS = (*RESULTS, "%", "per cent", "percent", "million", "billion")
+SPELT = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty"
+)
+WORDS = {word: float(value) for value, word in enumerate(SPELT.split(), start=2)}
+WORDS |= {word: 10.0 * n for n, word in enumerate("thirty forty fifty sixty seventy eighty".split(), 3)}
+
+# Directives whose text belongs to the page. Those that repeat what its sections found come first.
+REPEATING = {"quiz", "objectives", "misconception", "summary"}
+READ = REPEATING | {"predict", "dropdown", "glossary", "note", "tip", "warning", "admonition"}
+CITED = "⟦cited⟧"
+WRONG = "[ ]"  # a choice that is wrong on purpose
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence, a row of a table or a formula.
+
+    Attributes:
+        line: of the page, from 1, where its paragraph begins.
+        text: without markup; code and roles are left out, citations are `CITED`.
+        inside: the directive around it, or "".
+        cited: whether it, or what introduces it, cites a source.
+    """
+
+    line: int
+    text: str
+    inside: str = ""
+    cited: bool = False
+
+
+@dataclass
+class Section:
+    """What stands under one heading: its sentences, and the code of its cells."""
+
+    sentences: list[Sentence] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that says something was measured, counted or computed.
+
+    Attributes:
+        text: as written, ``4.6`` or ``fifteen``.
+        unit: ``%``, ``times``, …; empty if there is none.
+    """
+
+    text: str
+    unit: str = ""
+
+    @property
+    def value(self) -> float:
+        """What it says, before its unit."""
+        word = WORDS.get(self.text.lower())
+        return float(self.text.replace(",", "")) if word is None else word
+
+    @property
+    def is_result(self) -> bool:
+        """Whether its unit is one of `RESULTS`."""
+        return any(re.fullmatch(unit, self.unit) for unit in RESULTS)
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.unit}".strip()
+
+
+@dataclass(frozen=True)
+class Loose:
+    """A number that nothing holds, and where it stands."""
+
+    page: str
+    line: int
+    number: Number
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}: {self.number} in “{self.sentence}”"
+
+
+# --- reading a page ------------------------------------------------------------------------------
+
+
+@cache
+def _parser() -> MarkdownIt:
+    """The parser of the book's pages, with the extensions that they use."""
+    from markdown_it.renderer import RendererHTML
+    from myst_parser.config.main import MdParserConfig
+    from myst_parser.parsers.mdit import create_md_parser
+
+    extensions = {"amsmath", "colon_fence", "deflist", "dollarmath"}
+    return create_md_parser(MdParserConfig(enable_extensions=extensions), RendererHTML)
+
+
+def sections(text: str) -> list[Section]:
+    """Take a MyST page apart: the sentences and the code under each heading."""
+    found = [Section()]
+    for token, line, inside in _tokens(text, 1, ""):
+        if token.type == "heading_open" and not inside:
+            found.append(Section())
+        elif _directive(token) == "code-cell":
+            found[-1].code.append(_without_options(token.content))
+        elif token.type == "inline":
+            previous = found[-1].sentences[-1] if found[-1].sentences else None
+            found[-1].sentences += _sentences(token, line, inside, previous)
+        elif token.type in ("math_block", "math_block_label", "amsmath"):
+            found[-1].sentences.append(Sentence(line, token.content, inside))
+    return found
+
+
+def _tokens(text: str, first: int, inside: str) -> Iterator[tuple[Token, int, str]]:
+    """The tokens of a text and of the directives in it, with their line and directive."""
+    in_row, row = False, []
+    for token in _parser().parse(text):
+        line = first + (token.map[0] if token.map else 0)
+        name = _directive(token)
+        if name in READ:
+            # `---` parts a question from its answer; Markdown would make a heading of it.
+            for part, start in _split(token.content, line + 1):
+                yield from _tokens(part, start, name if name in REPEATING else inside or name)
+        elif token.type in ("tr_open", "tr_close"):
+            in_row = token.type == "tr_open"
+            if not in_row:
+                yield _joined(row), row[0][1], inside
+                row = []
+        elif in_row:
+            row += [(token, line)] * (token.type == "inline")
+        else:
+            yield token, line, inside
+
+
+def _directive(token: Token) -> str:
+    """The name of the directive that a fence is, or ""."""
+    found = re.match(r"\{([\w:-]+)\}", token.info) if "fence" in token.type else None
+    return found[1] if found else ""
+
+
+def _split(text: str, first: int) -> Iterator[tuple[str, int]]:
+    """The parts of a directive's content between lines of ``---``, and their first lines."""
+    part: list[str] = []
+    for number, line in enumerate([*text.split("\n"), "---"]):
+        if line == "---":
+            yield "\n".join(part), first + number - len(part)
+            part = []
+        else:
+            part.append("" if re.match(r":\w+: ", line) else line)
+
+
+def _joined(cells: list[tuple[Token, int]]) -> Token:
+    """The cells of a row as one token."""
+    whole = cells[0][0].copy()
+    whole.meta = {"row": True}
+    whole.children = [child for cell, _ in cells for child in (*cell.children, _bar(cell))]
+    return whole
+
+
+def _bar(cell: Token) -> Token:
+    return cell.copy(type="text", content=" | ", children=[])
+
+
+def _without_options(code: str) -> str:
+    """A cell's code without ``:tags:`` and the like."""
+    code = re.sub(r"\A---\n.*?\n---\n", "", code, flags=re.DOTALL)
+    return re.sub(r"\A(?::\w+:.*\n)+", "", code)
+
+
+def plain(token: Token) -> str:
+    """The words of an inline token: no code, no roles, and a mark where a source is cited."""
+    words = []
+    for child in token.children or ():
+        if child.type in ("text", "math_inline", "math_inline_double"):
+            words.append(child.content)
+        elif child.type in ("softbreak", "hardbreak"):
+            words.append(" ")
+        elif child.type == "myst_role":
+            words.append(CITED if child.meta["name"].startswith("cite") else " … ")
+        elif child.type == "code_inline":
+            words.append(" … ")
+        elif child.type == "link_open" and str(child.attrs.get("href", "")).startswith("http"):
+            words.append(CITED)
+    return "".join(words)
+
+
+_END = re.compile(r"(?<=[.!?])[”\")]*(?P<gap>\s+)(?=[^a-zà-ý])")
+_ABBREVIATION = re.compile(r"(?:\bal|e\.g|i\.e|vs|cf|[Ee]q|Fig)\.$")
+
+
+def _sentences(
+    token: Token, line: int, inside: str, previous: Sentence | None
+) -> Iterator[Sentence]:
+    """The sentences of a paragraph, list item or row."""
+    text = plain(token)
+    introduced = bool(previous and previous.cited and previous.text.rstrip().endswith((":", "|")))
+    if token.meta.get("row"):
+        yield Sentence(line, text.strip(), inside, introduced or CITED in text)
+        return
+    start = 0
+    for end in [*_END.finditer(text), None]:
+        piece = text[start : end.start("gap") if end else len(text)]
+        if end and _ABBREVIATION.search(piece):
+            continue
+        yield Sentence(line, piece.strip(), inside, introduced or CITED in piece)
+        start = end.end() if end else 0
+
+
+# --- numbers in a sentence -----------------------------------------------------------------------
+
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+_ANY = rf"(?:{_DIGITS}|\b(?:{'|'.join(WORDS)})\b)"
+_JOIN = r"\s*(?:,|,?\s(?:and|or|to)\b|–|-|±|…)\s*[+−-]?"
+_QUANTITY = re.compile(
+    rf"(?<![\w.,^])({_ANY}(?:{_JOIN}{_ANY})*)\s?(?:\\?\s?)({'|'.join(UNITS)})(?![\w-])", re.I
+)
+_BARE = re.compile(rf"(?<![\w.,^])({_DIGITS})(?!\w|[.,]\d)")
+_POWER = re.compile(r"10\^\{?([-−]\d+)\}?")
+_QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
+_NAME = re.compile(
+    r"§+\s?[\d.]+|arXiv:?\s?[\d.]+|\b\d+(?:\.\d+){2,}|\b\d+(?:\.\d+)?[BM]\b"
+    r"|\b(?:Python|PyTorch|PEFT|CUDA|Llama|GPT|Qwen)[ -]?\d[\d.]*",
+    re.IGNORECASE,
+)
+
+
+def numbers(text: str) -> list[Number]:
+    """The measurements that a sentence states, in the order of their kinds."""
+    text = _QUOTED.sub(" ", text)
+    text = _NAME.sub(" ", text.replace("{,}", ",").replace(r"\,", " ").replace(r"\%", "%"))
+    found = []
+    for match in _QUANTITY.finditer(text):
+        found += [Number(part, match[2]) for part in re.findall(_ANY, match[1], re.I)]
+    rest = _QUANTITY.sub(" ", text)
+    found += [Number(f"1e{m[1].replace('−', '-')}") for m in _POWER.finditer(rest)]
+    for match in _BARE.finditer(_POWER.sub(" ", rest)):
+        if "." in match[1] or "," in match[1]:
+            found.append(Number(match[1]))
+    return found
+
+
+# --- what holds them -----------------------------------------------------------------------------
+
+
+@dataclass
+class Holders:
+    """The constants of some code: those in assertions, and the others."""
+
+    asserted: set[float] = field(default_factory=set)
+    words: list[str] = field(default_factory=list)
+    constants: set[float] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, cells: list[str]) -> Holders:
+        """Collect them from the code of cells."""
+        found = cls()
+        for code in cells:
+            tree = ast.parse(code)
+            checks = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+            for check in checks:
+                for node in ast.walk(check):
+                    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                        found.words.append(node.value)
+                    elif _is_number(node):
+                        found.asserted.add(float(node.value))
+            found.constants |= {float(n.value) for n in ast.walk(tree) if _is_number(n)}
+        return found
+
+    def hold(self, number: Number, *, is_code: bool = False) -> bool:
+        """Whether a number is asserted or, unless it is a result in prose, set."""
+        if any(number.text in re.findall(_DIGITS, text) for text in self.words):
+            return True
+        held = self.asserted if number.is_result and not is_code else self.asserted | self.constants
+        return any(_says(constant, number) for constant in held)
+
+
+def _says(constant: float, number: Number) -> bool:
+    """Whether a constant is what a text states: 0.29 is 29 %, and 6738415616 is 6.7 billion."""
+    if number.unit in ("%", "per cent", "percent") and math.isclose(100 * constant, number.value):
+        return True
+    if size := {"million": 1e6, "billion": 1e9}.get(number.unit):
+        digits = len(number.text.partition(".")[2])
+        if round(constant / size, digits) == number.value:
+            return True
+    return math.isclose(constant, number.value)
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def said_by_tests(page: str, folder: Path = TESTS) -> list[re.Pattern[str]]:
+    """The words of a page that tests look for beside a computation.
+
+    A module with ``PAGE = "10_choose"`` speaks of that page: the argument of each ``says(…)``, and
+    the words in the keys of its ``TYPED``. What an f-string computes may be anything.
+    """
+    found = []
+    for file in sorted(folder.glob("test_*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        if not (isinstance(names.get("PAGE"), ast.Constant) and names["PAGE"].value == page):
+            continue
+        phrases = [
+            node.args[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "says"
+        ]
+        if isinstance(names.get("TYPED"), ast.Dict):
+            phrases += [key.elts[-1] for key in names["TYPED"].keys]
+        found += [_pattern(phrase) for phrase in phrases]
+    return found
+
+
+def _pattern(phrase: ast.expr) -> re.Pattern[str]:
+    parts = phrase.values if isinstance(phrase, ast.JoinedStr) else [phrase]
+    texts = [
+        re.escape(part.value) if isinstance(part, ast.Constant) else r"[\d.,\s%+−-]+?"
+        for part in parts
+    ]
+    return re.compile("".join(texts))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Words of a page that need no computation.
+
+    Attributes:
+        page: the page's name, without its ending; ``*`` for all pages.
+        words: a regular expression of what stands in its source; a blank is any white space.
+        reason: why.
+    """
+
+    page: str
+    words: str
+    reason: str
+
+
+def given(file: Path = GIVEN) -> list[Given]:
+    """The entries of ``given_numbers.toml``."""
+    return [Given(**entry) for entry in tomllib.loads(file.read_text(encoding="utf-8"))["given"]]
+
+
+# --- the check -----------------------------------------------------------------------------------
+
+
+_CELL = re.compile(r"^(```\{code-cell\}.*?^```)$", re.DOTALL | re.MULTILINE)
+
+
+def without(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
+    """A page's source without some of its words; its cells and its lines stay in place."""
+    parts = _CELL.split(text)
+    for pattern in patterns:
+        # Words may run on in the next line.
+        spread = re.compile(pattern.pattern.replace(r"\ ", r"\s+"))
+        for place in range(0, len(parts), 2):
+            parts[place] = spread.sub(lambda found: "…" + "\n" * found[0].count("\n"), parts[place])
+    return "".join(parts)
+
+
+def loose(page: str, text: str, tied: Iterable[re.Pattern[str]] = ()) -> Iterator[Loose]:
+    """The numbers of a page that nothing holds, in order.
+
+    Args:
+        page: its name, for the report.
+        text: its MyST source.
+        tied: words that something else than the page's own cells holds.
+    """
+    found = sections(without(text, tied))
+    quoted = {words.strip("“\"”") for words in _QUOTED.findall(text)}
+    everything = Holders.of([code for section in found for code in section.code])
+    for section in found:
+        beside = Holders.of(section.code)
+        for sentence in section.sentences:
+            holders = everything if sentence.inside in REPEATING else beside
+            if sentence.cited or sentence.text.startswith(WRONG):
+                continue
+            for number in numbers(sentence.text):
+                if not holders.hold(number):
+                    yield Loose(page, sentence.line, number, sentence.text)
+        for code in section.code:
+            for line, words in strings(code):
+                for number in () if words in quoted else numbers(words):
+                    if not beside.hold(number, is_code=True):
+                        yield Loose(page, line, number, f"a string of a cell: {words}")
+
+
+def strings(code: str) -> Iterator[tuple[int, str]]:
+    """The texts in code that a reader may see: no docstring, nothing inside an assertion."""
+
+    def below(node: ast.AST) -> Iterator[tuple[int, str]]:
+        for child in ast.iter_child_nodes(node):
+            is_docstring = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+            if isinstance(child, ast.Constant) and isinstance(child.value, str):
+                yield child.lineno, child.value
+            elif not isinstance(child, ast.Assert | ast.FormattedValue) and not is_docstring:
+                yield from below(child)
+
+    yield from below(ast.parse(code))
