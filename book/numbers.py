@@ -322,9 +322,11 @@ class Holders:
 
 
 def _says(constant: float, number: Number) -> bool:
-    """Whether a constant is what a text states: 0.29 is 29 %, and 6738415616 is 6.7 billion."""
-    if number.unit in ("%", "per cent", "percent") and math.isclose(100 * constant, number.value):
-        return True
+    """Whether a constant is what a text states: 0.29 or 1.29 is 29 %, 6738415616 is 6.7 billion."""
+    if number.unit in ("%", "per cent", "percent"):
+        shares = constant, constant - 1, 1 - constant
+        if any(math.isclose(100 * share, number.value) for share in shares):
+            return True
     if size := {"million": 1e6, "billion": 1e9}.get(number.unit):
         digits = len(number.text.partition(".")[2])
         if round(constant / size, digits) == number.value:
