@@ -291,7 +291,7 @@ def numbers(text: str) -> list[Number]:
 
 @dataclass
 class Holders:
-    """The constants of some code: those in assertions, and the others."""
+    """The constants of some code: those in assertions, and the decimals and large ones beside."""
 
     asserted: set[float] = field(default_factory=set)
     words: list[str] = field(default_factory=list)
@@ -310,7 +310,12 @@ class Holders:
                         found.words.append(node.value)
                     elif _is_number(node):
                         found.asserted.add(float(node.value))
-            found.constants |= {float(n.value) for n in ast.walk(tree) if _is_number(n)}
+            # Small whole numbers are everywhere in code; one of them holds nothing.
+            found.constants |= {
+                float(node.value)
+                for node in ast.walk(tree)
+                if _is_number(node) and (isinstance(node.value, float) or node.value >= 1000)
+            }
         return found
 
     def hold(self, number: Number, *, is_code: bool = False) -> bool:

@@ -17,7 +17,7 @@ one), and ``---`` between parts. Choices and feedback are ordinary MyST: mathema
                                           ```
 
 A ``{predict}`` without choices takes free text. ``:cover: 1`` hides the output of the next code
-cell, and the text from the question to the cell, file or heading after it, until the reader has
+cell, and what stands from the question to the cell, file or heading after it, until the reader has
 committed. Without JavaScript everything is there, the answers folded.
 """
 

@@ -22,20 +22,21 @@ const store = {
   },
 };
 
-// What a card covers: the outputs of the next `count` code cells and all text from the card to the
-// cell, card, file or heading after the last of them. The code stays: it is there to predict from.
+// What a card covers: the outputs of the next `count` code cells, and whatever else stands from the
+// card to the cell, card, file or heading after the last of them. The code of the cells stays: it is
+// there to predict from.
 function coveredBy(card, count) {
   const outputs = [];
   const text = [];
   let cells = 0;
   for (let next = card.nextElementSibling; count && next; next = next.nextElementSibling) {
     const isCell = next.matches("div.cell");
-    const isCode = next.matches("[class*=highlight-], .literal-block-wrapper");
-    if (next.matches("section, h2, h3") || (cells === count && (isCell || isCode))) break;
+    const isCode = isCell || next.matches("[class*=highlight-], .literal-block-wrapper");
+    if (next.matches("section, h2, h3") || (cells === count && isCode)) break;
     if (isCell) {
       cells += 1;
       outputs.push(...next.querySelectorAll(".cell_output"));
-    } else if (!isCode) {
+    } else {
       text.push(next);
     }
   }
