@@ -3,8 +3,8 @@
 A number that somebody measured or counted can be wrong tomorrow. In a page's text each of them is
 *held* in one of these ways, or `loose` reports it:
 
-- **asserted beside it**: a cell under the same heading has an ``assert`` in which the number
-  stands, as a number (``round(share, 2) == 0.29``, ``gap < 0.001``) or in a text
+- **asserted beside it**: a cell under the same heading, or the page's first, has an ``assert`` in
+  which the number stands, as a number (``round(share, 2) == 0.29``, ``gap < 0.001``) or in a text
   (``f"{share:.0%}" == "29%"``). Summaries, quizzes and the like repeat what other sections found,
   so for them the assertions of the whole page count;
 - **set beside it**: it is a constant of such a cell, like a learning rate. That holds decimals,
@@ -12,9 +12,10 @@ A number that somebody measured or counted can be wrong tomorrow. In a page's te
 - **computed**: it is not typed at all, but glued in or part of an f-string;
 - **quoted**: its sentence cites a source, ``{cite}`` or a link. A list or table may lean on the
   sentence that introduces it;
-- **computed again by a test**: it is in words that a module of tests with this `PAGE` looks for,
-  ``says("…")`` beside a computation or a key of `TYPED`;
-- **said by others**: it stands in quotation marks, as the claim that the page looks into;
+- **computed again by a test**: it is in words that a test looks for beside a computation, see
+  `said_by_tests`;
+- **said by others**: it stands in quotation marks, as the claim that the page looks into, or in a
+  question or a wrong choice, which state nothing;
 - **given**: it stands in ``book/given_numbers.toml`` with the reason why nobody has to compute it.
 
 What counts as a measurement: decimals, percentages, numbers with a comma, powers of ten, and any
@@ -60,7 +61,6 @@ WORDS |= {word: 10.0 * n for n, word in enumerate("thirty forty fifty sixty seve
 REPEATING = {"quiz", "objectives", "misconception", "summary"}
 READ = REPEATING | {"predict", "dropdown", "glossary", "note", "tip", "warning", "admonition"}
 CITED = "⟦cited⟧"
-WRONG = "[ ]"  # a choice that is wrong on purpose
 
 
 @dataclass(frozen=True)
@@ -259,12 +259,14 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
 _ANY = rf"(?:{_DIGITS}|\b(?:{'|'.join(WORDS)})\b)"
 _JOIN = r"\s*(?:,|,?\s(?:and|or|to)\b|–|-|±|…)\s*[+−-]?"
 _QUANTITY = re.compile(
-    rf"(?<![\w.,^])({_ANY}(?:{_JOIN}{_ANY})*)\s?(?:\\?\s?)({'|'.join(UNITS)})(?![\w-])", re.I
+    rf"(?<![\w.,^])({_ANY}(?:{_JOIN}{_ANY})*)(?:\\?\s(?=\w)|\\?\s?(?=%))({'|'.join(UNITS)})(?![\w-])",
+    re.IGNORECASE,
 )
 _BARE = re.compile(rf"(?<![\w.,^])({_DIGITS})(?!\w|[.,]\d)")
 _POWER = re.compile(r"10\^\{?([-−]\d+)\}?")
 _QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
 _NAME = re.compile(
+    r"[a-z-]+:\s?[\d.]+(?:%|px|r?em)|"  # a style sheet's
     r"§+\s?[\d.]+|arXiv:?\s?[\d.]+|\b\d+(?:\.\d+){2,}|\b\d+(?:\.\d+)?[BM]\b"
     r"|\b(?:Python|PyTorch|PEFT|CUDA|Llama|GPT|Qwen)[ -]?\d[\d.]*",
     re.IGNORECASE,
@@ -291,11 +293,12 @@ def numbers(text: str) -> list[Number]:
 
 @dataclass
 class Holders:
-    """The constants of some code: those in assertions, and the decimals and large ones beside."""
+    """The constants of some code: those in assertions, decimals and large ones, and all."""
 
     asserted: set[float] = field(default_factory=set)
     words: list[str] = field(default_factory=list)
     constants: set[float] = field(default_factory=set)
+    all: set[float] = field(default_factory=set)
 
     @classmethod
     def of(cls, cells: list[str]) -> Holders:
@@ -310,25 +313,27 @@ class Holders:
                         found.words.append(node.value)
                     elif _is_number(node):
                         found.asserted.add(float(node.value))
-            # Small whole numbers are everywhere in code; one of them holds nothing.
+            constants = [node.value for node in ast.walk(tree) if _is_number(node)]
+            found.all |= {float(value) for value in constants}
+            # Small whole numbers are everywhere in code; one of them holds nothing in prose.
             found.constants |= {
-                float(node.value)
-                for node in ast.walk(tree)
-                if _is_number(node) and (isinstance(node.value, float) or node.value >= 1000)
+                float(value) for value in constants if isinstance(value, float) or value >= 1000
             }
         return found
 
     def hold(self, number: Number, *, is_code: bool = False) -> bool:
-        """Whether a number is asserted or, unless it is a result in prose, set."""
-        if any(number.text in re.findall(_DIGITS, text) for text in self.words):
+        """Whether a number is asserted or, unless it is a result, set; in a label, either."""
+        if any(number.text in re.findall(_ANY, text) for text in self.words):
             return True
-        held = self.asserted if number.is_result and not is_code else self.asserted | self.constants
+        held = self.all if is_code else self.asserted
+        if not number.is_result:
+            held = held | self.constants
         return any(_says(constant, number) for constant in held)
 
 
 def _says(constant: float, number: Number) -> bool:
     """Whether a constant is what a text states: 0.29 or 1.29 is 29 %, 6738415616 is 6.7 billion."""
-    if number.unit in ("%", "per cent", "percent"):
+    if number.unit in ("%", "per cent", "percent", "point", "points"):
         shares = constant, constant - 1, 1 - constant
         if any(math.isclose(100 * share, number.value) for share in shares):
             return True
@@ -346,8 +351,9 @@ def _is_number(node: ast.AST) -> bool:
 def said_by_tests(page: str, folder: Path = TESTS) -> list[re.Pattern[str]]:
     """The words of a page that tests look for beside a computation.
 
-    A module with ``PAGE = "10_choose"`` speaks of that page: the argument of each ``says(…)``, and
-    the words in the keys of its ``TYPED``. What an f-string computes may be anything.
+    These are the words of ``says("10_choose", "…")``; of ``says("…")`` in a module that has
+    ``PAGE = "10_choose"``; and the last words of the keys of its ``TYPED``. What an f-string
+    computes may be any number.
     """
     found = []
     for file in sorted(folder.glob("test_*.py")):
@@ -359,26 +365,28 @@ def said_by_tests(page: str, folder: Path = TESTS) -> list[re.Pattern[str]]:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        if not (isinstance(names.get("PAGE"), ast.Constant) and names["PAGE"].value == page):
-            continue
-        phrases = [
-            node.args[0]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "says"
-        ]
-        if isinstance(names.get("TYPED"), ast.Dict):
-            phrases += [key.elts[-1] for key in names["TYPED"].keys]
-        found += [_pattern(phrase) for phrase in phrases]
+        own = names["PAGE"].value if "PAGE" in names else None
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        for call in calls:
+            if getattr(call.func, "id", "") == "says":
+                *named, phrase = call.args
+                if page == (named[0].value if named else own):
+                    found.append(_pattern(phrase))
+        if page == own and "TYPED" in names:
+            found += [_pattern(key.elts[-1]) for key in names["TYPED"].keys]
     return found
+
+
+# What an f-string may put into a sentence: a number, or some of them with words between.
+_COMPUTED = r"[+−-]?\d[\d.,]*(?<![.,])(?:\s?%)?(?: (?:and|to) \d[\d.,]*(?<![.,])(?:\s?%)?)*"
 
 
 def _pattern(phrase: ast.expr) -> re.Pattern[str]:
     parts = phrase.values if isinstance(phrase, ast.JoinedStr) else [phrase]
     texts = [
-        re.escape(part.value) if isinstance(part, ast.Constant) else r"[\d.,\s%+−-]+?"
-        for part in parts
+        re.escape(part.value) if isinstance(part, ast.Constant) else _COMPUTED for part in parts
     ]
-    return re.compile("".join(texts))
+    return re.compile("".join(texts).replace(r"\ ", r"\s+"))
 
 
 @dataclass(frozen=True)
@@ -395,27 +403,39 @@ class Given:
     words: str
     reason: str
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What finds the words, also where a line breaks within them."""
+        return re.compile(self.words.replace(" ", r"\s+"))
+
 
 def given(file: Path = GIVEN) -> list[Given]:
     """The entries of ``given_numbers.toml``."""
     return [Given(**entry) for entry in tomllib.loads(file.read_text(encoding="utf-8"))["given"]]
 
 
+def tied(page: str) -> list[re.Pattern[str]]:
+    """The words of a page that are held by a test, or given."""
+    entries = [entry.pattern for entry in given() if entry.page in ("*", page)]
+    return said_by_tests(page) + entries
+
+
 # --- the check -----------------------------------------------------------------------------------
 
 
-_CELL = re.compile(r"^(```\{code-cell\}.*?^```)$", re.DOTALL | re.MULTILINE)
+_CELL = re.compile(r"^```\{code-cell\}.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 def without(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
     """A page's source without some of its words; its cells and its lines stay in place."""
-    parts = _CELL.split(text)
+    kept = list(text)
+    cells = [range(*found.span()) for found in _CELL.finditer(text)]
     for pattern in patterns:
-        # Words may run on in the next line.
-        spread = re.compile(pattern.pattern.replace(r"\ ", r"\s+"))
-        for place in range(0, len(parts), 2):
-            parts[place] = spread.sub(lambda found: "…" + "\n" * found[0].count("\n"), parts[place])
-    return "".join(parts)
+        for found in pattern.finditer(text):
+            if not any(found.start() in cell for cell in cells):
+                for place in range(*found.span()):
+                    kept[place] = "\n" if text[place] == "\n" else "…"
+    return "".join(kept)
 
 
 def loose(page: str, text: str, tied: Iterable[re.Pattern[str]] = ()) -> Iterator[Loose]:
@@ -427,33 +447,46 @@ def loose(page: str, text: str, tied: Iterable[re.Pattern[str]] = ()) -> Iterato
         tied: words that something else than the page's own cells holds.
     """
     found = sections(without(text, tied))
-    quoted = {words.strip("“\"”") for words in _QUOTED.findall(text)}
+    quoted = {words.strip("“\"”") for words in _QUOTED.findall(_CELL.sub("", text))}
     everything = Holders.of([code for section in found for code in section.code])
+    opening = [code for section in found[:2] for code in section.code]
     for section in found:
-        beside = Holders.of(section.code)
+        beside = Holders.of([*opening, *section.code])
         for sentence in section.sentences:
             holders = everything if sentence.inside in REPEATING else beside
-            if sentence.cited or sentence.text.startswith(WRONG):
+            # A wrong choice is wrong on purpose, and a question states nothing.
+            if sentence.cited or sentence.text.startswith("[ ]") or sentence.text.endswith("?"):
                 continue
             for number in numbers(sentence.text):
                 if not holders.hold(number):
                     yield Loose(page, sentence.line, number, sentence.text)
         for code in section.code:
-            for line, words in strings(code):
-                for number in () if words in quoted else numbers(words):
+            for line, words in strings(ast.parse(code)):
+                for number in () if words in quoted else numbers(without(words, tied)):
                     if not beside.hold(number, is_code=True):
                         yield Loose(page, line, number, f"a string of a cell: {words}")
 
 
-def strings(code: str) -> Iterator[tuple[int, str]]:
+def loose_in_code(path: Path) -> Iterator[Loose]:
+    """The numbers in the texts of a Python file that its functions do not compute.
+
+    A function's constants hold what its texts say of them, such as a threshold.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        code = ast.unparse(node)
+        holders = Holders.of([code])
+        for line, words in strings(node):
+            for number in numbers(without(words, tied("*"))):
+                if not holders.hold(number, is_code=True):
+                    yield Loose(path.stem, line, number, words)
+
+
+def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The texts in code that a reader may see: no docstring, nothing inside an assertion."""
-
-    def below(node: ast.AST) -> Iterator[tuple[int, str]]:
-        for child in ast.iter_child_nodes(node):
-            is_docstring = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
-            if isinstance(child, ast.Constant) and isinstance(child.value, str):
-                yield child.lineno, child.value
-            elif not isinstance(child, ast.Assert | ast.FormattedValue) and not is_docstring:
-                yield from below(child)
-
-    yield from below(ast.parse(code))
+    for child in ast.iter_child_nodes(tree):
+        is_docstring = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+        if isinstance(child, ast.Constant) and isinstance(child.value, str):
+            yield child.lineno, child.value
+        elif not isinstance(child, ast.Assert | ast.FormattedValue) and not is_docstring:
+            yield from strings(child)
