@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from peftlab import lowrank
 from peftlab.errors import PeftlabError
 from peftlab.targets import ALL_LINEAR, match_targets
 
@@ -42,6 +43,37 @@ def updates(model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, Tensor]
         before: from `matrices`, before it.
     """
     return {path: weight - before[path] for path, weight in matrices(model).items()}
+
+
+def nearest_cosines(before: Tensor, after: Tensor, leading: int = 10) -> Tensor:
+    """How near each leading singular vector of a tuned matrix is to one of the matrix before.
+
+    For the first left singular vectors of ``after``: the largest |cosine| with any left singular
+    vector of ``before``. A small value is an intruder dimension: a direction of much weight that
+    the pretrained matrix has nothing like (Shuttleworth et al. 2024, arXiv 2410.21228).
+
+    Args:
+        before, after: (d_out, d_in), the same matrix before and after training.
+        leading: how many singular vectors of ``after`` to look at, largest first.
+
+    Returns:
+        (leading,), each between 0 and 1.
+
+    Raises:
+        PeftlabError: the shapes differ, or there are fewer singular vectors than ``leading``.
+    """
+    if before.shape != after.shape:
+        raise PeftlabError(
+            f"the matrices have shapes {tuple(before.shape)} and {tuple(after.shape)}; compare a "
+            "matrix with itself, before and after."
+        )
+    if not 1 <= leading <= min(before.shape):
+        raise PeftlabError(
+            f"leading must be from 1 to {min(before.shape)}, the number of singular vectors, "
+            f"not {leading!r}."
+        )
+    old, new = lowrank.svd(before).U, lowrank.svd(after).U  # (d_out, k)
+    return (new[:, :leading].T @ old).abs().amax(dim=1).clamp(max=1)
 
 
 @contextmanager
