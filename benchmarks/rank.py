@@ -2,6 +2,7 @@
 
     python -m benchmarks.rank updates
     python -m benchmarks.rank dimension
+    python -m benchmarks.rank intruders
 
 ``updates`` trains all parameters of the bundled model on the voice task, once for each seed, and
 decomposes what training did to its matrices: spectra, energy and effective ranks, and the loss when
@@ -12,7 +13,10 @@ and the matrices themselves for comparison, and measures the loss and how many t
 right. The learning rate of d numbers is that of the D weights times √(D/d): AdamW moves every
 number by about the rate, so each step then goes equally far.
 
-Each takes three to five minutes of one CPU core.
+``intruders`` trains all parameters, and LoRA of several ranks, at three learning rates each, and
+counts the leading singular vectors of the tuned matrices that resemble none of the matrix before.
+
+The first two take three to five minutes of one CPU core, the last about a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -26,16 +30,27 @@ from torch import Tensor, nn
 
 import peftlab
 from peftcourse.experiments import calibration, evaluate, models, results, tasks, train
-from peftcourse.experiments.updates import matrices, replaced, updates
-from peftlab import lowrank
+from peftcourse.experiments.updates import matrices, nearest_cosines, replaced, updates
+from peftlab import LoRAConfig, lowrank
 from peftlab.methods.subspace import SubspaceConfig, SubspaceLinear
 
 SEEDS = (0, 1, 2)
 LENGTH = 64  # tokens of an example
-RATE = 1e-3  # full fine-tuning's best on this task, see results/task_separation.json
+RATE = 1e-3  # three times full fine-tuning's best of results/task_separation.json: not tuned here
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 WEIGHT_RANKS = (8, 16, 32, 64, 128, 192)
 DIMENSIONS = (30, 300, 1_000, 3_000, 10_000, 30_000, 300_000)
+# Learning rates by LoRA's rank, all linear layers, α = 2r; 0 is full fine-tuning. Around the best
+# rates of results/practice_grid.json on the same task.
+INTRUDER_RATES = {
+    0: (1e-4, 3e-4, 1e-3),
+    1: (4e-3, 8e-3, 1.6e-2),
+    4: (2e-3, 4e-3, 8e-3),
+    16: (1e-3, 2e-3, 4e-3),
+    64: (5e-4, 1e-3, 2e-3),
+}
+LEADING = 10  # singular vectors of each matrix that are looked at, as in the paper's code
+COSINES = (0.3, 0.5, 0.7)  # an intruder is below; the first and last show what the middle one hides
 
 
 def data(tokenizer: Any) -> tuple[list, list]:
@@ -175,6 +190,55 @@ def quality(model: nn.Module, validation: list) -> dict[str, float]:
     return {"loss": loss, "accuracy": outcomes.correct.mean().item()}
 
 
+def measure_intruders(steps: int) -> dict[str, Any]:
+    """Train with each method, rate and seed; count intruder dimensions, and what was forgotten."""
+    model, tokenizer = fresh()
+    examples, validation = data(tokenizer)
+    before = matrices(model)
+    plain = tasks.encode(tasks.stories("validation"), tokenizer, LENGTH)[:64]
+    found: dict[str, Any] = {
+        "steps": steps,
+        "leading": LEADING,
+        "matrices": len(before),
+        "loss_before": evaluate.loss(model, validation),
+        "stories_before": evaluate.loss(model, plain),
+        "runs": [],
+    }
+    for rank, rates in INTRUDER_RATES.items():
+        for rate in rates:
+            for seed in SEEDS:
+                model, _ = fresh()
+                torch.manual_seed(seed)
+                if rank:
+                    peftlab.apply(model, LoRAConfig(rank=rank, alpha=2 * rank))
+                else:
+                    model.requires_grad_(True)
+                config = train.TrainConfig(
+                    steps=steps, batch_size=8, learning_rate=rate, seed=seed
+                )
+                train.train(model, examples, config, progress=False)
+                run = {
+                    "rank": rank,
+                    "rate": rate,
+                    "seed": seed,
+                    "loss": evaluate.loss(model, validation),
+                    "stories": evaluate.loss(model, plain),
+                }
+                if rank:
+                    peftlab.merge(model, keep_base=False)
+                after = matrices(model)
+                nearest = torch.stack(
+                    [nearest_cosines(before[path], after[path], LEADING) for path in before]
+                )
+                run["intruders"] = {
+                    str(cosine): (nearest < cosine).sum(dim=1).double().mean().item()
+                    for cosine in COSINES
+                }
+                found["runs"].append(run)
+                print(run, flush=True)
+    return found
+
+
 MEASURES = {
     "updates": (
         measure_updates,
@@ -189,6 +253,14 @@ MEASURES = {
         "Validation loss (nats per token) and accuracy (share of tokens predicted right) on the "
         "voice task after training d numbers that drive all matrices of the bundled model through "
         "a random projection, and after training the matrices themselves.",
+    ),
+    "intruders": (
+        measure_intruders,
+        60,
+        "Intruder dimensions of the bundled model's matrices after training on the voice task: how "
+        "many of the ten leading left singular vectors have a cosine below a threshold with every "
+        "one of the matrix before, mean over the matrices, for full fine-tuning and LoRA at three "
+        "learning rates each; with the losses (nats per token) on the task and on stories.",
     ),
 }
 
