@@ -268,7 +268,7 @@ _QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
 _NAME = re.compile(
     r"[a-z-]+:\s?[\d.]+(?:%|px|r?em)|"  # a style sheet's
     r"§+\s?[\d.]+|arXiv:?\s?[\d.]+|\b\d+(?:\.\d+){2,}|\b\d+(?:\.\d+)?[BM]\b"
-    r"|\b(?:Python|PyTorch|PEFT|CUDA|Llama|GPT|Qwen)[ -]?\d[\d.]*",
+    r"|\b(?:version|Python|PyTorch|PEFT|CUDA|Llama|GPT|Qwen)[ -]?\d[\d.]*",
     re.IGNORECASE,
 )
 
@@ -472,12 +472,12 @@ def loose_in_code(path: Path) -> Iterator[Loose]:
 
     A function's constants hold what its texts say of them, such as a threshold.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
+    patterns = [entry.pattern for entry in given() if entry.page == "*"]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         code = ast.unparse(node)
         holders = Holders.of([code])
         for line, words in strings(node):
-            for number in numbers(without(words, tied("*"))):
+            for number in numbers(without(words, patterns)):
                 if not holders.hold(number, is_code=True):
                     yield Loose(path.stem, line, number, words)
 
