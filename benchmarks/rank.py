@@ -213,9 +213,7 @@ def measure_intruders(steps: int) -> dict[str, Any]:
                     peftlab.apply(model, LoRAConfig(rank=rank, alpha=2 * rank))
                 else:
                     model.requires_grad_(True)
-                config = train.TrainConfig(
-                    steps=steps, batch_size=8, learning_rate=rate, seed=seed
-                )
+                config = train.TrainConfig(steps=steps, batch_size=8, learning_rate=rate, seed=seed)
                 train.train(model, examples, config, progress=False)
                 run = {
                     "rank": rank,

@@ -45,15 +45,21 @@ def shape(x):
     return x"""
 
 
+LAST_ASSERTIONS = """\
+    assert (
+        one < 3
+    )
+for one in (1, 2):
+    if one:
+        assert one"""
+
+
 def test_code_is_cut_where_it_asserts(split):
     assert split(CELL) == [
         ("value = 6 * 7\n# That is", 0),
         ("assert value == 42\n\nassert value > 0", 2),
         ("print(value)\nfor one in (1, 2):\n    print(one)", 0),
-        (
-            "    assert (\n        one < 3\n    )\nfor one in (1, 2):\n    if one:\n        assert one",
-            2,
-        ),
+        (LAST_ASSERTIONS, 2),
         ("def shape(x):\n    assert x\n    return x", 0),
     ]
     assert split("x = 1") == [("x = 1", 0)] and split("assert 1") == [("assert 1", 1)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import peftlab
-from book import execution, numbers
+from book import execution, numbers, prose
 from peftcourse.experiments import evaluate, models, results, tasks
 from peftcourse.experiments.updates import matrices
 from peftcourse.grading import lockdown
@@ -96,7 +96,9 @@ def test_numbers_that_labs_state():
     assert round(NormalDist().inv_cdf(0.975), 2) == 1.96
     assert says("solutions/10_choose", "two that tie for the first place get 1.5 each")
     assert fmean((1, 2)) == 1.5
-    assert says("solutions/11_evaluate", "84 training notes, batches of 8, 36 steps: more than three times")
+    assert says(
+        "solutions/11_evaluate", "84 training notes, batches of 8, 36 steps: more than three times"
+    )
     assert 36 * 8 > 3 * 84
 
 
@@ -114,11 +116,15 @@ def test_numbers_that_labs_state_of_the_bundled_model():
         trains[type(method)] = peftlab.trainable_report(model).trainable
         peftlab.remove(model)
     ia3, pfeiffer = trains.values()
-    assert says("solutions/07_adapters", f"IA³ trains {ia3:,} numbers, Pfeiffer adapters of width 16")
+    assert says(
+        "solutions/07_adapters", f"IA³ trains {ia3:,} numbers, Pfeiffer adapters of width 16"
+    )
     assert says("solutions/07_adapters", "nearly ten times as many") and 8.5 < pfeiffer / ia3 < 10
     rows = results.recorded("quantization_errors")["numbers"]["tiny"]["rows"]
     [error] = [row["error"] for row in rows if (row["kind"], row["block"]) == ("nf4", 64)]
-    assert says("solutions/06_quantization", f"every weight by about {100 * error:.0f} % of its size")
+    assert says(
+        "solutions/06_quantization", f"every weight by about {100 * error:.0f} % of its size"
+    )
 
 
 # --- the checker itself --------------------------------------------------------------------------
@@ -146,9 +152,9 @@ The end.
 """
 
 
-def loose(prose, code="pass", **options):
+def loose(words, code="pass", **options):
     """What the checker reports of a page with this prose and this code in its section."""
-    text = PAGE.format(prose=prose, code=code)
+    text = PAGE.format(prose=words, code=code)
     return [str(found.number) for found in numbers.loose("page", text, **options)]
 
 
@@ -165,14 +171,16 @@ def loose(prose, code="pass", **options):
         ("They agree to $10^{-7}$.", ["1e-7"]),
         ("| method | score |\n|---|---|\n| LoRA | 0.87 |", ["0.87"]),
         ("- one item\n- another with 3.5 GB", ["3.5 GB"]),
-        ("```{predict}\nHow much?\n\n- [ ] 1 %\n- [x] 11 %\n---\nIt is 10.9 %.\n```",
-         ["11 %", "10.9 %"]),
+        (
+            "```{predict}\nHow much?\n\n- [ ] 1 %\n- [x] 11 %\n---\nIt is 10.9 %.\n```",
+            ["11 %", "10.9 %"],
+        ),
         ("```{quiz}\nWhat?\n\n- [x] this\n\n  It is 10.9 %.\n```", ["10.9 %"]),
         (":::{summary}\n- It is 1.9 times as fast.\n:::", ["1.9 times"]),
         (":::{dropdown} A title\nIt is 1.9 times as fast.\n:::", ["1.9 times"]),
         # Settings, names and sayings are no measurements.
         ("Rank 8 on 12 layers, 200 steps, §4.3, PyTorch 2.13, a 7B model, lesson 06.", []),
-        ("They say “it takes 8 GB”, or \"16 times\".", []),
+        ('They say “it takes 8 GB”, or "16 times".', []),
         ("Run `--rate 0.003` and see.", []),
     ],
 )
@@ -195,7 +203,10 @@ def test_a_typed_number_is_found(prose, expected):
         ("It has {glue:text}`count` parameters, {glue:text}`share` of all.", "pass"),
         ("Hu et al. {cite}`hu2021lora` report 20.7 % and 30.3 %.", "pass"),
         ("The authors [report](https://example.org) 29 %.", "pass"),
-        ("The paper's table {cite}`hu2021lora`:\n\n| rank | score |\n|---|---|\n| 1 | 73.4 |", "pass"),
+        (
+            "The paper's table {cite}`hu2021lora`:\n\n| rank | score |\n|---|---|\n| 1 | 73.4 |",
+            "pass",
+        ),
     ],
 )
 def test_a_number_is_held(prose, code):
@@ -271,7 +282,7 @@ def test_pages_have_many_numbers_so_that_the_check_checks_something():
     text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
     found = [
         number
-        for section in numbers.sections(text)
+        for section in prose.sections(text)
         for sentence in section.sentences
         for number in numbers.numbers(sentence.text)
     ]

@@ -84,7 +84,9 @@ def test_a_prediction_is_kept_and_uncovers_the_result(visit):
     page = visit("03_lora.html")
     card = page.locator(".pl-predict").first
     covered = page.locator(".pl-covered-note").first
+    waiting = page.locator(".pl-covered").first  # text beside the result, which may tell it
     assert covered.is_visible()
+    assert not waiting.is_visible()
     assert not card.locator(".pl-answer-text").is_visible()
 
     card.locator("button").click()  # nothing chosen yet
@@ -96,9 +98,23 @@ def test_a_prediction_is_kept_and_uncovers_the_result(visit):
     page.keyboard.press("Enter")
     assert card.locator(".pl-answer-text").is_visible()
     assert not covered.is_visible()
+    assert waiting.is_visible()
 
     page.reload()
     assert page.locator(".pl-predict").first.locator(".pl-answer-text").is_visible()
+    assert not visit.faults, visit.faults
+
+
+@pytest.mark.parametrize("path", LESSONS)
+def test_assertions_wait_behind_a_click(visit, path):
+    page = visit(path)
+    assert page.locator("details.pl-assertions").count() > 0
+    shown = page.locator("div.cell_input pre").evaluate_all(
+        "blocks => blocks.filter(block => block.checkVisibility()).map(block => block.innerText)"
+    )
+    assert shown and not [code for code in shown if "\nassert " in f"\n{code}"]
+    page.locator("details.pl-assertions summary").first.click()
+    assert "assert " in page.locator("details.pl-assertions pre").first.inner_text()
     assert not visit.faults, visit.faults
 
 

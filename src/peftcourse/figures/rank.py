@@ -328,6 +328,75 @@ def similarities(found: Mapping[str, Mapping[int, float]]) -> Figure:
         )
 
 
+def intruders(record: Mapping[str, Any], hardware: str) -> Figure:
+    """Intruder dimensions by method and learning rate, and what was forgotten beside them.
+
+    Args:
+        record: the numbers of ``results/rank_intruders.json``.
+        hardware: what they were measured on.
+    """
+    runs: dict[tuple[int, float], list[Mapping[str, Any]]] = {}
+    for run in record["runs"]:
+        runs.setdefault((run["rank"], run["rate"]), []).append(run)
+
+    def mean(found: Sequence[Mapping[str, Any]], key: str) -> float:
+        return statistics.fmean(run[key] for run in found)
+
+    def count(found: Sequence[Mapping[str, Any]]) -> float:
+        return statistics.fmean(run["intruders"]["0.5"] for run in found)
+
+    ranks = sorted({rank for rank, _ in runs})
+    best = {
+        rank: min((key for key in runs if key[0] == rank), key=lambda key: mean(runs[key], "loss"))
+        for rank in ranks
+    }
+    names = {rank: f"LoRA, r = {rank}" if rank else "full" for rank in ranks}
+    with drawing(1, 2, width=7.6, height=3.6) as (canvas, (left, right)):
+        for place, rank in enumerate(ranks):
+            rates = sorted(rate for known, rate in runs if known == rank)
+            style = {
+                "color": PALETTE[place % len(PALETTE)], "marker": "os^Dv"[place % 5],
+                "markersize": 5,
+            }  # fmt: skip
+            left.plot(
+                rates, [count(runs[rank, rate]) for rate in rates],
+                linestyle=LINES[place % len(LINES)], label=names[rank], **style,
+            )  # fmt: skip
+            left.plot(
+                *([best[rank][1]], [count(runs[best[rank]])]), marker="o", markersize=11,
+                markerfacecolor="none", markeredgecolor=INK, linestyle="",
+            )  # fmt: skip
+            points = [run for key in runs if key[0] == rank for run in runs[key]]
+            right.plot(
+                [run["intruders"]["0.5"] for run in points],
+                [run["stories"] - record["stories_before"] for run in points],
+                linestyle="", **style,
+            )  # fmt: skip
+        left.set_xscale("log")
+        left.set_xlabel("learning rate (ring: best for the task)")
+        left.set_ylabel(f"intruders among {record['leading']} (mean)")
+        left.set_ylim(bottom=0)
+        left.legend(fontsize=8)
+        right.set_xlabel(f"intruders among {record['leading']} (mean)")
+        right.set_ylabel("forgotten (nats per token)")
+        right.set_ylim(bottom=0)
+        at_best = ", ".join(f"{names[rank]} {count(runs[best[rank]]):.1f}" for rank in ranks)
+        fastest = max(rate for rank, rate in runs if rank == 0)
+        spoken = (
+            f"of the {record['leading']} leading singular vectors of each matrix, intruders are, "
+            f"at the best rate of each method: {at_best}; with full fine-tuning at "
+            f"{fastest / best[0][1]:.0f} times its best rate "
+            f"{count(runs[0, fastest]):.1f}"
+        )
+        return finish(
+            canvas,
+            alt="Two plots, of the number of intruder dimensions against the learning rate, and of "
+            f"what was forgotten against that number: {spoken}.",
+            caption=f"Intruders have a cosine below ½ with every old singular vector: {spoken}. "
+            f"Right: every run. Means over the matrices; recorded on {hardware}.",
+        )
+
+
 def _with_bars(
     axes: Any,
     places: Sequence[int],
