@@ -326,8 +326,10 @@ def loose_in_code(path: Path) -> Iterator[Loose]:
 
 
 def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """The texts in code that a reader may see: no docstring, nothing inside an assertion."""
+    """The texts in code that a reader may see: no docstring, no key, nothing in an assertion."""
     for child in ast.iter_child_nodes(tree):
+        if isinstance(tree, ast.Subscript) and child is tree.slice:
+            continue
         is_docstring = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
         if isinstance(child, ast.Constant) and isinstance(child.value, str):
             yield child.lineno, child.value
