@@ -1,11 +1,12 @@
 """What trains in stages: variants do what they are called, and no seed chooses and reports."""
 
+import pytest
 import torch
 
 import peftlab
 from benchmarks import practice_plan as plan
 from benchmarks import practice_staged as staged
-from peftcourse.experiments import depth, models
+from peftcourse.experiments import depth, models, results
 
 
 def record(variant, rate, loss):
@@ -33,3 +34,15 @@ def test_the_stages_end_with_the_whole_model_and_the_targets_grow():
         counts.append(peftlab.trainable_report(model).trainable)
         peftlab.remove(model, "counted")
     assert counts == sorted(set(counts))
+
+
+@pytest.mark.parametrize("part", staged.PARTS)
+def test_the_record_is_the_planned_one(part):
+    runs = [
+        run for run in results.recorded("practice_staged")["numbers"]["runs"] if run["part"] == part
+    ]
+    tuned = [run for run in runs if run["split"] == "validation"]
+    keys = ("part", "task", "variant", "rate", "seed", "split")
+    assert [staged.Run(*(run[key] for key in keys)) for run in tuned] == staged.tuning_runs(part)
+    tested = [staged.Run(*(run[key] for key in keys)) for run in runs if run["split"] == "test"]
+    assert tested == list(staged.test_runs(tuned))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -125,6 +126,73 @@ def pareto(panels: Mapping[str, Mapping[str, tuple[float, float]]], quality: str
             caption="On the front, where no method is both cheaper and better, from cheap to dear. "
             f"{'. '.join(found)}.",
         )
+
+
+def ladder(
+    costs: Mapping[str, Mapping[str, Mapping[str, float]]],
+    quality: Mapping[str, Mapping[str, float]],
+    what: str,
+) -> Figure:
+    """Methods as rungs, the least that trains at the bottom: what each costs, and what it gains.
+
+    Args:
+        costs: label of an axis → model → method → cost. The first cost of the last model orders
+            the rungs; costs that span more than a factor of 20 get a logarithmic axis.
+        quality: place, "model · task" → method → gain. All have the same methods.
+        what: label of the gain's axis.
+
+    Raises:
+        PeftlabError: there are no costs, or no places.
+    """
+    if not costs or not quality:
+        raise PeftlabError("there is no ladder to draw; give a cost and a place at least.")
+    sizes = next(iter(costs.values()))
+    models = list(sizes)
+    largest = sizes[models[-1]]
+    rungs = sorted(largest, key=largest.__getitem__)
+    said, down = [], []
+    size = {"width": 2.3 * len(costs) + 4.6, "height": 1.4 + 1.15 * ROW * len(rungs)}
+    with drawing(1, len(costs) + 1, sharey=True, squeeze=False, **size) as (canvas, axes):
+        for panel, (cost, by_model) in zip(axes[0], costs.items(), strict=False):
+            for model, values in by_model.items():
+                panel.plot(
+                    [values[name] for name in rungs], range(len(rungs)), drawstyle="steps-post",
+                    color=PALETTE[models.index(model)], marker="os"[models.index(model) % 2],
+                    markersize=4, linewidth=1.2, label=model,
+                )  # fmt: skip
+                said.append(f"{cost}, {model}: {_series(rungs, values)}")
+            prices = [price for values in by_model.values() for price in values.values()]
+            if max(prices) > 20 * min(prices) > 0:
+                panel.set_xscale("log")
+            panel.set_xlabel(cost, fontsize=9)
+        panel = axes[0][-1]
+        for index, (place, values) in enumerate(quality.items()):
+            model = place.split(" · ")[0]
+            panel.plot(
+                [values[name] for name in rungs], range(len(rungs)),
+                color=PALETTE[models.index(model)], marker="osD^v"[index % 5], markersize=4,
+                linewidth=1.0, linestyle=("-", "--", ":")[index % 3], label=place,
+            )  # fmt: skip
+            said.append(f"{what}, {place}: {_series(rungs, values)}")
+            own = sizes[model]  # two methods of about one size can change places between models
+            order = sorted(rungs, key=own.__getitem__)
+            falls = sum(values[b] < values[a] for a, b in itertools.pairwise(order))
+            down.append(f"{place} {falls}")
+        panel.set_xlabel(what, fontsize=9)
+        axes[0][0].set_yticks(range(len(rungs)), rungs)
+        handles, labels = panel.get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside upper center", ncols=3)
+        return finish(
+            canvas,
+            alt=f"A row for each method, from {rungs[0]} at the bottom to {rungs[-1]} at the top, "
+            f"and a panel for each cost and for the gain. {'. '.join(said)}.",
+            caption=f"Of {len(rungs) - 1} steps up to a method that trains as much or more, these "
+            f"many lead to a lower gain: {', '.join(down)}.",
+        )
+
+
+def _series(rungs: Sequence[str], values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {values[name]:.3g}" for name in rungs)
 
 
 def ranks(mean: Mapping[str, float], difference: float, over_tasks: float, tasks: int) -> Figure:

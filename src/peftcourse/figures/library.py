@@ -225,3 +225,45 @@ def merging(errors: Mapping[str, float]) -> Figure:
             f"{errors[worst]:.0e} ({worst}). Rounding decides, and the weights' precision decides "
             "the rounding.",
         )
+
+
+def trainings(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    """What Trainer wrote down: the schedule, and the loss of each step, a line for each run.
+
+    Args:
+        runs: name → an entry for each step with ``step``, ``learning_rate`` and ``loss``. All have
+            one schedule; it is drawn as a share of the highest rate.
+
+    Raises:
+        PeftlabError: there is no run.
+    """
+    if not runs:
+        raise PeftlabError("there is no training to draw; give the entries of at least one.")
+    with drawing(1, 2, width=7.2, height=3.2) as (canvas, (left, right)):
+        first = next(iter(runs.values()))
+        rates = [entry["learning_rate"] for entry in first]
+        steps = [entry["step"] for entry in first]
+        left.plot(steps, [rate / max(rates) for rate in rates], color=INK, marker="o", markersize=4)
+        for index, (name, entries) in enumerate(runs.items()):
+            right.plot(
+                steps, [entry["loss"] for entry in entries], label=name, color=PALETTE[index],
+                marker="osD^"[index], markersize=4,
+            )  # fmt: skip
+        left.set_ylabel("share of the highest rate")
+        right.set_ylabel("loss, nats per token")
+        for axes in (left, right):
+            axes.set_xlabel("step")
+            axes.set_xticks(steps[1::2])
+        canvas.legend(loc="outside upper center", ncols=len(runs))
+        spoken = "; ".join(
+            f"{name} {entries[0]['loss']:.2f} → {entries[-1]['loss']:.2f}"
+            for name, entries in runs.items()
+        )
+        return finish(
+            canvas,
+            alt="Two panels over the steps of a training: the learning rate, which rises and falls "
+            f"again, and the losses. {spoken}.",
+            caption=f"Loss from the first step to the last of {len(first)}: {spoken}. The first "
+            f"step has {100 * rates[0] / max(rates):.0f} % of the highest rate, which is reached "
+            f"at step {first[rates.index(max(rates))]['step']}.",
+        )

@@ -301,3 +301,119 @@ def drift(errors: Mapping[str, Sequence[float]]) -> Figure:
             f"of training its head. At the end: {ends}.",
             caption=f"Every weight is frozen, and the features move all the same: {ends}.",
         )
+
+
+def by_level(
+    moved: Mapping[str, Sequence[float]], names: Sequence[str], stages: Mapping[str, Sequence[int]]
+) -> Figure:
+    """Which levels of a model trained when, and how far each has moved.
+
+    Args:
+        moved: way to train → change of each level's weights (root mean square, in multiples of the
+            learning rate), from the top.
+        names: of the levels, from the top.
+        stages: way to train → how many levels trained in each of its stages of equal length.
+
+    Raises:
+        PeftlabError: a way has another number of levels than there are names.
+    """
+    if any(len(values) != len(names) for values in moved.values()):
+        raise PeftlabError(f"there are {len(names)} levels; give as many changes for each way.")
+    with drawing(1, 2, width=7.2, height=3.6, sharey=True) as (canvas, (when, far)):
+        for index, (way, tops) in enumerate(stages.items()):
+            # A staircase of what trains: every level above it, from then on.
+            starts = [
+                next((100 * i / len(tops) for i, top in enumerate(tops) if level < top), None)
+                for level in range(len(names))
+            ]
+            for level, start in enumerate(starts):
+                if start is not None:
+                    when.barh(
+                        level + 0.25 * (index - (len(stages) - 1) / 2), 100 - start, left=start,
+                        height=0.22, color=PALETTE[index], label=way if level == 0 else None,
+                    )  # fmt: skip
+        when.set_xlabel("trains (% of the steps)")
+        when.set_xlim(0, 100)
+        for index, (way, values) in enumerate(moved.items()):
+            far.plot(
+                values, range(len(names)), label=way,
+                color=PALETTE[index], marker=MARKERS[index], linestyle=LINES[index % len(LINES)],
+            )  # fmt: skip
+        far.set_xscale("log")
+        far.set_xlabel("change of a weight (learning rates)")
+        when.set_yticks(range(len(names)), names)
+        when.invert_yaxis()
+        handles, labels = far.get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside upper center", ncols=len(moved))
+        spoken = "; ".join(
+            f"{way} " + ", ".join(f"{name} {v:.2g}" for name, v in zip(names, values, strict=True))
+            for way, values in moved.items()
+        )
+        ends = "; ".join(
+            f"{way} {values[1]:.2g} and {values[-2]:.2g}" for way, values in moved.items()
+        )
+        return finish(
+            canvas,
+            alt="Two panels over the levels of a model, from its last norm down to its embedding: "
+            f"in which part of the steps each trains, and how far its weights move, in learning "
+            f"rates. {spoken}.",
+            caption=f"How far the highest and the lowest block moved, in learning rates: {ends}.",
+        )
+
+
+def trade(
+    panels: Mapping[str, Mapping[str, tuple[tuple[float, float], tuple[float, float]]]],
+    x: str,
+    y: str,
+) -> Figure:
+    """Two losses against each other, a mark for each way to train; lower is better in both.
+
+    Args:
+        panels: title → way to train → (mean, standard error) on the horizontal axis, and the same
+            on the vertical one.
+        x: label of the horizontal axes.
+        y: label of the vertical axes.
+
+    Raises:
+        PeftlabError: there are no panels.
+    """
+    if not panels:
+        raise PeftlabError("there is nothing to draw; give at least one panel.")
+    found, spoken = [], []
+
+    def quantity(label: str) -> str:
+        return label.split(" (")[0]
+
+    with drawing(1, len(panels), width=3.4 * len(panels) + 0.6, height=4.2, squeeze=False) as (
+        canvas,
+        axes,
+    ):
+        for panel, (title, ways) in zip(axes[0], panels.items(), strict=True):
+            for index, (name, (across, up)) in enumerate(ways.items()):
+                panel.errorbar(
+                    across[0], up[0], xerr=across[1], yerr=up[1],
+                    color=(*PALETTE, INK)[index], marker=(*MARKERS, "X")[index], markersize=8,
+                    capsize=3, linestyle="none", label=name if panel is axes[0][0] else None,
+                )  # fmt: skip
+            panel.set_title(title)
+            panel.set_xlabel(x)
+            panel.margins(0.12)
+            least = [min(ways, key=lambda n, i=i, w=ways: w[n][i][0]) for i in (0, 1)]
+            found.append(
+                f"{title}: {least[1]} has the lowest {quantity(y)} ({ways[least[1]][1][0]:.3f}), "
+                f"{least[0]} the least {quantity(x)} ({ways[least[0]][0][0]:.2f})"
+            )
+            spoken.append(
+                f"{title}: "
+                + ", ".join(
+                    f"{name} {across[0]:.2f} ± {across[1]:.2f} and {up[0]:.3f} ± {up[1]:.3f}"
+                    for name, (across, up) in ways.items()
+                )
+            )
+        axes[0][0].set_ylabel(y)
+        canvas.legend(loc="outside upper center", ncols=3)
+        return finish(
+            canvas,
+            alt=f"Scatter plots of {y} against {x}, with error bars. {'; '.join(spoken)}.",
+            caption=f"{'. '.join(found)}. Means over the seeds, bars one standard error.",
+        )

@@ -317,3 +317,58 @@ def seeds(values: Mapping[str, Sequence[float]], quantity: str) -> Figure:
             caption=f"{quantity[0].upper()}{quantity[1:]}, mean ± standard error of {count} seeds: "
             f"{spoken}.",
         )
+
+
+def bases(
+    losses: Mapping[str, Sequence[float]], peaks: Mapping[str, Mapping[str, float]], where: str
+) -> Figure:
+    """What LoRA learns on bases of several precisions, and what training then takes.
+
+    Args:
+        losses: base → loss of each seed after training, in nats per token.
+        peaks: base → name of a way to train → peak memory in bytes; all bases have the same ways.
+        where: shape and hardware of the peaks.
+
+    Raises:
+        PeftlabError: there is no base in one of them.
+    """
+    if not losses or not peaks:
+        raise PeftlabError("there is no base to draw; give losses and peaks of at least one.")
+    size = {"width": 7.4, "height": 3.2}
+    with drawing(1, 2, **size) as (canvas, (left, right)):
+        means = {name: statistics.mean(found) for name, found in losses.items()}
+        for row, (name, found) in enumerate(losses.items()):
+            left.plot(found, [row] * len(found), "o", color=PALETTE[row], alpha=0.6, markersize=6)
+            left.plot([means[name]] * 2, [row - 0.25, row + 0.25], color=INK, linewidth=1.5)
+        left.set_yticks(range(len(losses)), list(losses))
+        left.set_ylim(len(losses) - 0.5, -0.5)
+        left.grid(False, axis="y")
+        left.set_xlabel("validation loss (nats per token)")
+        ways = list(next(iter(peaks.values())))
+        for index, way in enumerate(ways):
+            shift = 0.8 * (index - (len(ways) - 1) / 2) / len(ways)
+            right.barh(
+                [row + shift for row in range(len(peaks))],
+                [found[way] / 2**30 for found in peaks.values()],
+                height=0.7 / len(ways), color=PALETTE[index], label=way,
+            )  # fmt: skip
+        right.set_yticks(range(len(peaks)), list(peaks))
+        right.set_ylim(len(peaks) - 0.5, -0.5)
+        right.grid(False, axis="y")
+        right.set_xlabel("peak memory (GiB)")
+        canvas.legend(loc="outside upper center", ncols=len(ways))
+        spoken = "; ".join(
+            f"{name}: "
+            + ", ".join(f"{way} {value / 2**30:.1f} GiB" for way, value in found.items())
+            for name, found in peaks.items()
+        )
+        apart = max(means.values()) - min(means.values())
+        spread = max(max(found) - min(found) for found in losses.values())
+        return finish(
+            canvas,
+            alt="Two panels. Dot plot of the validation loss, one dot a seed: "
+            + "; ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+            + f". Bars of the peak memory on {where}: {spoken}.",
+            caption=f"The mean losses lie within {apart:.3f} nats, the seeds of one base up to "
+            f"{spread:.3f} apart. Peak memory on {where}, {spoken}.",
+        )

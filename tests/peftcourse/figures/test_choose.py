@@ -24,9 +24,15 @@ CURVES = {
         "c": [(-1.0, 3.0), (-0.5, 0.75), (0.0, 0.0)],
     }
 }
+SIZES = {"b": 2.0, "a": 1.0, "c": 50.0}
 DRAWN = {
     "intervals": lambda: choose.intervals(PANELS, "loss (nats)"),
     "pareto": lambda: choose.pareto(POINTS, "score"),
+    "ladder": lambda: choose.ladder(
+        {"parameters": {"tiny": SIZES, "large": SIZES}, "GiB": {"tiny": SIZES, "large": SIZES}},
+        {"tiny · one": {"a": 10.0, "b": 5.0, "c": 100.0}, "large · two": SIZES},
+        "gain (%)",
+    ),
     "ranks": lambda: choose.ranks({"a": 1.5, "b": 2.0, "c": 5.5}, 1.0, 4.5, 3),
     "rates": lambda: choose.rates(CURVES, {"tiny": 0.125}),
     "overheads": lambda: choose.overheads({"a": 1.25, "b": 1.5}, {"a": 1.0, "b": None}),
@@ -57,6 +63,13 @@ def test_the_front_leaves_out_what_is_beaten():
     assert "bad 1e+06 → 0.250" in figure.alt
 
 
+def test_the_ladder_is_in_the_order_of_the_first_cost_and_counts_the_steps_down():
+    figure = DRAWN["ladder"]()
+    assert "from a at the bottom to c at the top" in figure.alt
+    assert "Of 2 steps up" in figure.caption
+    assert "lower gain: tiny · one 1, large · two 0." in figure.caption
+
+
 def test_ranks_are_apart_by_the_seeds_and_by_the_tasks():
     caption = DRAWN["ranks"]().caption
     assert "a has the best mean rank, 1.5" in caption
@@ -79,6 +92,7 @@ def test_nothing_to_draw_is_refused():
     for draw in (
         lambda: choose.intervals({}, "loss"),
         lambda: choose.pareto({}, "score"),
+        lambda: choose.ladder({}, {}, "gain"),
         lambda: choose.rates({"tiny": {"a": [(0.0, 0.0)]}}, {"tiny": 0.1}),
     ):
         with pytest.raises(PeftlabError):

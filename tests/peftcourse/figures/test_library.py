@@ -14,7 +14,12 @@ ROWS = {
     "LoRA": {"gap": 0.0, "gap_64_bit": 0.0, "rounding": 3e-5},
     "DoRA": {"gap": 6e-6, "gap_64_bit": 2e-7, "rounding": 4e-5},
 }
+LOG = [
+    {"step": step, "learning_rate": rate, "loss": loss}
+    for step, rate, loss in ((1, 0.0, 4.0), (2, 0.5, 3.0), (3, 0.25, 2.5))
+]
 DRAWN = {
+    "trainings": lambda: library.trainings({"prompt": LOG, "prefix": LOG[::-1]}),
     "side_by_side": lambda: library.side_by_side([5.0, 2.0], [5.0, 2.00001], "LoRA"),
     "gaps": lambda: library.gaps({"a CPU": ROWS, "a GPU": ROWS}),
     "quality": lambda: library.quality({"voice": TASK, "slots": TASK}, ["prefix"]),
@@ -37,6 +42,9 @@ def test_findings_are_computed():
     assert "at most 0.050 nats apart (LoRA on " in quality.caption
     assert "prefix: the two start differently, and PEFT's mean is 1.000 higher" in quality.caption
     assert "voice, prefix: peftlab 2.100, peft 3.100" in quality.alt
+    trainings = DRAWN["trainings"]().caption
+    assert "last of 3: prompt 4.00 → 2.50; prefix 2.50 → 4.00." in trainings
+    assert "0 % of the highest rate, which is reached at step 2" in trainings
     assert "2e-07 (float32) to 4e-03 (bfloat16)" in DRAWN["merging"]().caption
 
 
@@ -46,6 +54,7 @@ def test_findings_are_computed():
         (lambda: library.side_by_side([1.0], [1.0, 2.0], "LoRA"), "1 and 2 losses"),
         (lambda: library.gaps({}), "no differences to draw"),
         (lambda: library.gaps({"a CPU": {}}), "no differences to draw"),
+        (lambda: library.trainings({}), "no training to draw"),
         (lambda: library.quality({}), "no losses to draw"),
         (lambda: library.merging({"float64": 0.0}), "whose logits differ"),
     ],

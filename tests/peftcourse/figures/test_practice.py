@@ -37,6 +37,16 @@ FIGURES = {
     "heat_map": lambda: practice.heat_map([*GRID, run(8, 0.4, None), run(8, 0.4)][:8], "slots"),
     "choices": lambda: practice.choices({"voice": {"q": (2.0, 0.1), "MLP": (1.5, 0.2)}}, "loss"),
     "final_ranks": lambda: practice.final_ranks({"voice": RANKS}),
+    "by_level": lambda: practice.by_level(
+        {"all": [1.0, 2.0, 4.0, 4.0], "careful": [1.0, 2.0, 0.5, 0.25]},
+        ["norm", "block 1", "block 0", "embedding"],
+        {"all": (4,), "careful": (2, 4)},
+    ),
+    "trade": lambda: practice.trade(
+        {"voice": {"a": ((1.0, 0.1), (0.5, 0.25)), "b": ((0.25, 0.1), (2.0, 0.1))}},
+        "forgetting (nats)",
+        "loss (nats)",
+    ),
     "drift": lambda: practice.drift({"train()": [0.0, 1.5], "eval()": [0.0, 0.0]}),
 }
 
@@ -75,6 +85,15 @@ def test_the_heat_map_names_the_best_rate_of_each_rank():
     assert "r = 1: 0.2, r = 8: 0.1" in FIGURES["heat_map"]().caption
 
 
+def test_levels_name_the_highest_and_the_lowest_block():
+    assert "all 2 and 4; careful 2 and 0.5" in FIGURES["by_level"]().caption
+
+
+def test_a_trade_names_what_is_lowest_in_each():
+    caption = FIGURES["trade"]().caption
+    assert "voice: a has the lowest loss (0.500), b the least forgetting (0.25)" in caption
+
+
 def test_final_ranks_are_means_over_the_seeds():
     assert practice.mean_ranks(RANKS) == [[0, 1, 2, 3, 7, 7, 7]]
     assert "most rank goes to gate (7.0 on average), least to q (0.0)" in (
@@ -87,6 +106,8 @@ def test_nothing_to_draw_is_refused():
         lambda: practice.lines({}, x="rank", y="loss"),
         lambda: practice.choices({}, "loss"),
         lambda: practice.final_ranks({}),
+        lambda: practice.trade({}, "forgetting", "loss"),
+        lambda: practice.by_level({"all": [1.0]}, ["norm", "block 0"], {"all": (2,)}),
     ):
         with pytest.raises(PeftlabError):
             draw()

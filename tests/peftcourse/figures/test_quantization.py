@@ -37,6 +37,11 @@ DRAWN = {
         torch.randn(64, 64, generator=torch.Generator().manual_seed(0)),
         {"int4": INT4.values, "NF4": NF4.values},
     ),
+    "bases": lambda: quantization.bases(
+        {"16 bit": [1.0, 1.5], "8 bit": [1.25, 1.5]},
+        {"16 bit": {"plain": 4.0 * 2**30}, "8 bit": {"plain": 2.5 * 2**30}},
+        "a shape",
+    ),
     "code_use": lambda: quantization.code_use(
         {
             "NF4": ([-1.0, 0.0, 1.0], [0.1, 0.6, 0.3], 0.09),
@@ -85,3 +90,11 @@ def test_findings_are_computed():
 def test_what_cannot_be_drawn_is_named(draw, message):
     with pytest.raises(PeftlabError, match=message):
         draw()
+
+
+def test_bases_are_compared_by_their_means_and_their_seeds():
+    caption = DRAWN["bases"]().caption
+    assert "within 0.125 nats, the seeds of one base up to 0.500 apart" in caption
+    assert "16 bit: plain 4.0 GiB; 8 bit: plain 2.5 GiB" in caption
+    with pytest.raises(PeftlabError):
+        quantization.bases({}, {}, "a shape")
