@@ -19,7 +19,7 @@ A number that somebody measured or counted can be wrong tomorrow. In a page's te
 - **given**: it stands in ``book/given_numbers.toml`` with the reason why nobody has to compute it.
 
 What counts as a measurement: decimals, percentages, numbers with a comma, powers of ten, and any
-number before one of the `UNITS`, also spelled out. Other whole numbers (ranks, layers, steps) are
+number before one of the `UNITS` or after "factor of", also spelled out. Other whole numbers (ranks, layers, steps) are
 settings and names.
 """
 
@@ -105,6 +105,9 @@ _QUANTITY = re.compile(
     rf"(?:\\?\s(?=\w)|\\?\s?(?=%))({'|'.join(UNITS)})(?![\w-])",
     re.IGNORECASE,
 )
+_FACTOR = re.compile(
+    rf"\bfactor of (?:(?:about|almost|more than) )?({_ANY})(?!\s+\$)", re.IGNORECASE
+)
 _BARE = re.compile(rf"(?<![\w.,^])({_DIGITS})(?!\w|[.,]\d)")
 _POWER = re.compile(r"10\^\{?([-−]\d+)\}?")
 _QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
@@ -123,7 +126,8 @@ def numbers(text: str) -> list[Number]:
     found = []
     for match in _QUANTITY.finditer(text):
         found += [Number(part, match[2]) for part in re.findall(_ANY, match[1], re.I)]
-    rest = _QUANTITY.sub(" ", text)
+    found += [Number(match[1], "times") for match in _FACTOR.finditer(text)]
+    rest = _FACTOR.sub(" ", _QUANTITY.sub(" ", text))
     found += [Number(f"1e{m[1].replace('−', '-')}") for m in _POWER.finditer(rest)]
     for match in _BARE.finditer(_POWER.sub(" ", rest)):
         if "." in match[1] or "," in match[1]:

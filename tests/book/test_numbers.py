@@ -166,6 +166,7 @@ def loose(words, code="pass", **options):
         ("It costs 10 points on one, 59 on another.", ["10 points"]),
         ("The loss is 0.318 nats.", ["0.318 nats"]),
         ("It is 16 times smaller, or four times as fast.", ["16 times", "four times"]),
+        ("By a factor of almost five.", ["five times"]),
         ("A peak of 12.6 GiB, then 380 ms.", ["12.6 GiB", "380 ms"]),
         ("It has 4,194,304 parameters, or 4.2 million.", ["4.2 million", "4,194,304"]),
         ("They agree to $10^{-7}$.", ["1e-7"]),

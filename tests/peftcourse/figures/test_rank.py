@@ -24,6 +24,7 @@ DRAWN = {
     "intrinsic_dimension": lambda: rank.intrinsic_dimension(
         recorded("dimension"), HARDWARE, {300: 0.4}
     ),
+    "intruders": lambda: rank.intruders(recorded("intruders"), HARDWARE),
     "similarities": lambda: rank.similarities(
         {"two seeds": {1: 0.75, 4: 0.5}, "by chance": {1: 0.01, 4: 0.02}}
     ),
