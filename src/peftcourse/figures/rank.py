@@ -380,13 +380,16 @@ def intruders(record: Mapping[str, Any], hardware: str) -> Figure:
         right.set_xlabel(f"intruders among {record['leading']} (mean)")
         right.set_ylabel("forgotten (nats per token)")
         right.set_ylim(bottom=0)
-        at_best = ", ".join(f"{names[rank]} {count(runs[best[rank]]):.1f}" for rank in ranks)
+        at_best = ", ".join(
+            f"{count(runs[best[rank]]):.1f} with "
+            + (f"LoRA of rank {rank}" if rank else "full fine-tuning")
+            for rank in ranks
+        )
         fastest = max(rate for rank, rate in runs if rank == 0)
         spoken = (
-            f"of the {record['leading']} leading singular vectors of each matrix, intruders are, "
-            f"at the best rate of each method: {at_best}; with full fine-tuning at "
-            f"{fastest / best[0][1]:.0f} times its best rate "
-            f"{count(runs[0, fastest]):.1f}"
+            f"of {record['leading']} leading singular vectors of a matrix, intruders are at each "
+            f"method's best rate {at_best}; and {count(runs[0, fastest]):.1f} with full "
+            f"fine-tuning at {fastest / best[0][1]:.0f} times its best rate"
         )
         return finish(
             canvas,
