@@ -19,8 +19,8 @@ A number that somebody measured or counted can be wrong tomorrow. In a page's te
 - **given**: it stands in ``book/given_numbers.toml`` with the reason why nobody has to compute it.
 
 What counts as a measurement: decimals, percentages, numbers with a comma, powers of ten, and any
-number before one of the `UNITS` or after "factor of", also spelled out. Other whole numbers (ranks, layers, steps) are
-settings and names.
+number before one of the `UNITS` or after "factor of", also spelled out. Other whole numbers (ranks,
+layers, steps) are settings and names; fractions in words ("a third") are not looked at.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ _QUANTITY = re.compile(
     rf"(?:\\?\s(?=\w)|\\?\s?(?=%))({'|'.join(UNITS)})(?![\w-])",
     re.IGNORECASE,
 )
-_FACTOR = re.compile(
-    rf"\bfactor of (?:(?:about|almost|more than) )?({_ANY})(?!\s+\$)", re.IGNORECASE
-)
+_FACTOR = re.compile(rf"\bfactor of (?:(?:about|almost|more than) )?({_ANY})", re.IGNORECASE)
 _BARE = re.compile(rf"(?<![\w.,^])({_DIGITS})(?!\w|[.,]\d)")
 _POWER = re.compile(r"10\^\{?([-−]\d+)\}?")
 _QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
