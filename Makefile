@@ -14,7 +14,7 @@ PORT ?= 8000
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book serve test test-full lint unit notebooks chapters browser gpu labs bench format clean
+.PHONY: help setup book serve test test-full lint unit notebooks chapters browser gpu labs bench wheel format clean
 .NOTPARALLEL:
 
 help: ## list what there is
@@ -84,6 +84,11 @@ bench: setup ## measure peftlab against peft, and write results/
 	$(STAGE) "Benchmark: one LoRA training step, peft and peftlab side by side" \
 	  "Run it on an idle machine." \
 	  $(RUN) benchmarks.lora_step
+
+wheel: setup ## build the wheel of both packages into dist/
+	$(STAGE) "Wheel: peftlab and peftcourse, into dist/" \
+	  "pip's message above says why." \
+	  $(RUN) pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 format: setup ## let ruff mend the style
 	@$(VENV)/ruff check --fix --quiet; $(VENV)/ruff format

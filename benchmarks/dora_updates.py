@@ -6,7 +6,7 @@ Each method trains the bundled model on the ``voice`` task, with several seeds, 
 order of the texts and where A starts. At four steps of each run the magnitude change ΔM and the
 direction change ΔD of every linear layer are measured against the pretrained weight, as in the DoRA
 paper's analysis. Learning rates of full fine-tuning and LoRA are those that
-``benchmarks.task_separation`` chose on validation data; DoRA takes LoRA's.
+``benchmarks.lora_separation`` chose on validation data; DoRA takes LoRA's.
 """
 
 from __future__ import annotations

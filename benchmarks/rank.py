@@ -36,7 +36,7 @@ from peftlab.methods.subspace import SubspaceConfig, SubspaceLinear
 
 SEEDS = (0, 1, 2)
 LENGTH = 64  # tokens of an example
-RATE = 1e-3  # three times full fine-tuning's best of results/task_separation.json: not tuned here
+RATE = 1e-3  # three times full fine-tuning's best of results/lora_separation.json: not tuned here
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 WEIGHT_RANKS = (8, 16, 32, 64, 128, 192)
 DIMENSIONS = (30, 300, 1_000, 3_000, 10_000, 30_000, 300_000)

@@ -36,11 +36,11 @@ def pretraining(record: dict[str, Any]) -> Figure:
         )
 
 
-def task_separation(record: dict[str, Any]) -> Figure:
+def lora_separation(record: dict[str, Any]) -> Figure:
     """Scores of the base model, of LoRA with two ranks and of full fine-tuning on every task.
 
     Args:
-        record: ``results/task_separation.json``.
+        record: ``results/lora_separation.json``.
     """
     labels = {
         "base": "base model",

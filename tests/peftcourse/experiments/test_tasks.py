@@ -315,7 +315,7 @@ def test_invalid_json_is_told_from_valid(text):
 
 
 def test_recorded_runs_show_that_the_tasks_separate_methods():
-    measured = results.recorded("task_separation")["numbers"]["tasks"]
+    measured = results.recorded("lora_separation")["numbers"]["tasks"]
     assert set(measured) == set(tasks.TASKS)
     for name, task in measured.items():
         assert task["full_minus_lora-1_score"]["in_standard_errors"] > 2, name

@@ -52,8 +52,8 @@ DRAWN = {
     "pretraining": lambda: figures.start.pretraining(
         results.read(ROOT / "results" / "pretrain.json")
     ),
-    "task_separation": lambda: figures.start.task_separation(
-        results.read(ROOT / "results" / "task_separation.json")
+    "lora_separation": lambda: figures.start.lora_separation(
+        results.read(ROOT / "results" / "lora_separation.json")
     ),
 }
 

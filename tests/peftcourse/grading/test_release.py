@@ -264,9 +264,9 @@ def test_the_wheel_is_this_package(wheel):
     assert wheel.name.startswith(f"peftlab-{__version__}-")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        packed = archive.read("peftlab/exercises/core.py")
+        packed = archive.read("peftcourse/exercises/core.py")
     assert packed == (ROOT / "src/peftcourse/exercises/core.py").read_bytes()
-    assert "peftlab/data/tiny/model.safetensors" in names
+    assert "peftcourse/data/tiny/model.safetensors" in names
     assert not [name for name in names if "__pycache__" in name]
 
 

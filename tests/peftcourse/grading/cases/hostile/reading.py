@@ -140,7 +140,7 @@ def lora_delta(A, B, alpha):
         _search("""
 def find():
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] in ("answers", "grading", "peftlab", "answer_key", "probes"):
+        if name.split(".")[0] in ("answers", "grading", "peftcourse", "answer_key", "probes"):
             for exercise in vars(module).get("EXERCISES", {}).values():
                 if exercise.id == "lora.delta":
                     return exercise.solution
@@ -201,9 +201,23 @@ def find():
 """),
     ),
     attack(
-        "calls-peftlab",
+        "calls-peftcourse",
         GAINS,
         "from peftcourse.exercises import find\n\nlora_delta = find('lora.delta').solution",
+    ),
+    attack(
+        "calls-peftlab",
+        GAINS,
+        """
+from peftlab.methods.lora import LoRAConfig, LoRALinear
+
+
+def lora_delta(A, B, alpha):
+    base = nn.Linear(A.shape[1], len(B), dtype=A.dtype)
+    layer = LoRALinear(base, LoRAConfig(rank=len(A), alpha=alpha))
+    layer.A.data, layer.B.data = A, B
+    return layer.delta_weight().detach()
+""",
     ),
     attack(
         "calls-peft",
@@ -244,7 +258,7 @@ sys.path += ["@REPOSITORY@/src", "."]
 
 
 def lora_delta(A, B, alpha):
-    library = importlib.import_module("peft" + "lab.exercises.lora.layer")
+    library = importlib.import_module("peft" + "course.exercises.lora.layer")
     return library.lora_delta(A, B, alpha)
 """,
     ),

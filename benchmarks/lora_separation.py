@@ -1,6 +1,6 @@
 """Do the tasks tell methods apart? Full fine-tuning against LoRA of rank 1 and 8, on all three.
 
-    python -m benchmarks.task_separation
+    python -m benchmarks.lora_separation
 
 For each task and method the learning rate is chosen first, on the validation split and with seeds
 of its own. With that rate the model is then trained once for each of the test seeds and measured on
@@ -28,7 +28,7 @@ import torch
 import peftlab
 from peftcourse.experiments import evaluate, models, results, tasks, train
 
-COMMAND = "python -m benchmarks.task_separation"
+COMMAND = "python -m benchmarks.lora_separation"
 TUNING_SEEDS = (100, 101)
 TEST_SEEDS = (0, 1, 2, 3, 4)
 
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, help="processes at once; 14 on a GPU, else 1")
     parser.add_argument("--quick", action="store_true", help="one small run of each, not kept")
-    parser.add_argument("--output", default="results/task_separation.json")
+    parser.add_argument("--output", default="results/lora_separation.json")
     arguments = parser.parse_args()
     workers = arguments.workers or (14 if arguments.device == "cuda" else 1)
 
