@@ -1,4 +1,5 @@
-"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, resumable checkpoints."""
+"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, early stopping, resumable
+checkpoints."""
 
 from __future__ import annotations
 
@@ -40,6 +41,9 @@ class TrainConfig:
         accumulation: parts per step; ``accumulation`` parts of ``batch_size`` examples give the
             gradient of one batch of ``accumulation * batch_size``.
         evaluate_every: steps between two validation losses; 0 means only before and after.
+        patience: validation losses in a row without a new lowest one after which training stops;
+            then, and at the end of the steps, the parameters with the lowest one are put back. 0
+            means that all steps are taken and the last parameters stay.
         checkpoint_every: steps between two checkpoints; 0 means none.
         seed: of the order of the examples and of dropout.
 
@@ -55,6 +59,7 @@ class TrainConfig:
     max_grad_norm: float = 1.0
     accumulation: int = 1
     evaluate_every: int = 0
+    patience: int = 0
     checkpoint_every: int = 0
     seed: int = 0
 
@@ -63,11 +68,18 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise PeftlabError(f"{name} must be at least 1, not {getattr(self, name)!r}.")
         for name in ("learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise PeftlabError(f"{name} must be positive, not {getattr(self, name)!r}.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise PeftlabError(
+                    f"{name} must be positive and finite, not {getattr(self, name)!r}."
+                )
         if not 0 <= self.warmup_fraction < 1:
             raise PeftlabError(
                 f"warmup_fraction must be at least 0 and below 1, not {self.warmup_fraction!r}."
+            )
+        if self.patience < 0 or (self.patience and self.evaluate_every < 1):
+            raise PeftlabError(
+                f"patience counts validation losses, so it is at least 0 and needs evaluate_every; "
+                f"patience={self.patience!r}, evaluate_every={self.evaluate_every!r} are not."
             )
 
 
@@ -80,6 +92,7 @@ class History:
         losses: mean training loss of each step, in nats per target token.
         learning_rates: the rate used in each step.
         validation: (step, validation loss) pairs; step 0 is before training.
+        kept: the step whose parameters the model has; None if nothing was trained yet.
         seconds: wall-clock time of the training steps, validation excluded.
     """
 
@@ -87,7 +100,31 @@ class History:
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
+    kept: int | None = None
     seconds: float = 0.0
+
+
+@dataclass
+class _Lowest:
+    """The lowest validation loss so far, the parameters that have it, and how long ago that was."""
+
+    loss: float = math.inf
+    step: int = 0
+    waited: int = 0
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+
+    def see(self, step: int, loss: float, trained: dict[str, nn.Parameter]) -> None:
+        """Take note of a validation loss."""
+        self.waited += 1
+        if loss < self.loss:
+            self.loss, self.step, self.waited = loss, step, 0
+            self.parameters = {name: p.detach().clone() for name, p in trained.items()}
+
+    @torch.no_grad()
+    def put_back(self, trained: dict[str, nn.Parameter]) -> None:
+        """Give the model the parameters of that step."""
+        for name, parameter in trained.items():
+            parameter.copy_(self.parameters[name])
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -164,21 +201,27 @@ def train(
         raise PeftlabError("there are no examples to train on; give at least one.")
     if folder is None and (resume or config.checkpoint_every):
         raise PeftlabError("checkpoints need a folder; give train(..., folder=...).")
+    if config.patience and not validation:
+        raise PeftlabError("early stopping needs validation examples; give train(..., validation).")
     refuse_merged([layer for _, layer in adapter_layers(model)], "train")
 
     device = next(iter(trained.values())).device
     pad_id = getattr(model.config, "pad_token_id", None) or 0  # masked, so any id will do
     optimizer = _optimizer(trained, groups, config)
-    history = History()
+    history, lowest = History(), _Lowest()
     was_training = model.training
     cuda_devices = [device] if device.type == "cuda" else []
     # Dropout draws from torch's global generator: seed it, and give it back as it was.
     with torch.random.fork_rng(devices=cuda_devices):
         torch.manual_seed(config.seed)
         if resume and (Path(folder) / CHECKPOINT_FILE).exists():
-            history = _restore(Path(folder) / CHECKPOINT_FILE, config, trained, optimizer, device)
+            history, lowest = _restore(
+                Path(folder) / CHECKPOINT_FILE, config, trained, optimizer, device
+            )
         elif validation:
             history.validation.append((0, validation_loss(model, validation)))
+            if config.patience:
+                lowest.see(*history.validation[0], trained)
 
         first = len(history.steps) + 1
         bar = tqdm(
@@ -190,6 +233,8 @@ def train(
             **({} if progress else {"disable": True}),
         )
         for step in bar:
+            if config.patience and lowest.waited >= config.patience:
+                break
             started = time.perf_counter()
             model.train()
             rate = learning_rate_at(step, config)
@@ -216,11 +261,20 @@ def train(
             last = step == config.steps
             if validation and (last or _due(step, config.evaluate_every)):
                 history.validation.append((step, validation_loss(model, validation)))
+                if config.patience:
+                    lowest.see(*history.validation[-1], trained)
             if on_step is not None:
                 on_step(step, model)
+            history.kept = step
             if _due(step, config.checkpoint_every):
-                _store(Path(folder) / CHECKPOINT_FILE, config, trained, optimizer, history, device)
-            bar.set_postfix(loss=f"{loss:.3f}")
+                file = Path(folder) / CHECKPOINT_FILE
+                _store(file, config, trained, optimizer, history, lowest, device)
+            shown = {"validation": f"{history.validation[-1][1]:.3f}"} if validation else {}
+            bar.set_postfix(loss=f"{loss:.3f}", **shown)
+        bar.close()
+    if config.patience:
+        lowest.put_back(trained)
+        history.kept = lowest.step
     model.train(was_training)
     return history
 
@@ -280,6 +334,7 @@ def _store(
     trained: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     history: History,
+    lowest: _Lowest,
     device: torch.device,
 ) -> None:
     """Write parameters, optimizer state, random state and history into one safetensors file.
@@ -294,6 +349,8 @@ def _store(
         tensors[f"parameter.{name}"] = parameter.detach()
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value
+    for name, tensor in lowest.parameters.items():
+        tensors[f"lowest.{name}"] = tensor
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"config": json.dumps(asdict(config)), "history": json.dumps(asdict(history))}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -308,7 +365,7 @@ def _restore(
     trained: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     device: torch.device,
-) -> History:
+) -> tuple[History, _Lowest]:
     """Read what ``_store`` wrote; nothing is changed unless all of it fits."""
     try:
         with safe_open(file, framework="pt") as opened:
@@ -341,4 +398,12 @@ def _restore(
         torch.cuda.set_rng_state(tensors["rng.cuda"], device)
     history = History(**json.loads(metadata["history"]))
     history.validation = [(step, value) for step, value in history.validation]
-    return history
+    lowest = _Lowest()
+    if config.patience:
+        for step, value in history.validation:
+            lowest.see(step, value, {})
+        lowest.parameters = {
+            name: tensors[f"lowest.{name}"].to(parameter.device)
+            for name, parameter in trained.items()
+        }
+    return history, lowest

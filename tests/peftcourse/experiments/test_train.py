@@ -157,6 +157,84 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path):
     assert history.validation == expected.validation
 
 
+def curve(monkeypatch, losses):
+    """Let the validation losses be these, one after the other."""
+    waiting = iter(losses)
+    monkeypatch.setattr("peftcourse.experiments.train.validation_loss", lambda *_: next(waiting))
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "kept", "last"),
+    [
+        ([5, 3, 2, 4, 1, 6, 7, 8, 9], 3, 4, 7),  # a rise in between does not end it
+        ([5, 3, 2, 4, 1, 6, 7, 8, 9], 1, 2, 3),
+        ([5, 4, 3, 2, 1, 0.5, 0.4, 0.3, 0.2], 2, 8, 8),  # falls to the end
+        ([5, 3, 2, 2, 2, 9, 9, 9, 9], 3, 2, 5),  # as low as the lowest is no new lowest
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9], 2, 0, 2),  # training only harms
+        ([5, math.nan, math.nan, 1, 1, 1, 1, 1, 1], 2, 0, 2),
+    ],
+)
+def test_early_stopping_keeps_the_parameters_with_the_lowest_validation_loss(
+    monkeypatch, losses, patience, kept, last
+):
+    curve(monkeypatch, losses)
+    model, seen = adapted(), {}
+    seen[0] = parameters(model)
+    history = train(
+        model,
+        examples(),
+        TrainConfig(steps=8, batch_size=2, evaluate_every=1, patience=patience),
+        validation=examples(2),
+        on_step=lambda step, model: seen.update({step: parameters(model)}),
+        progress=False,
+    )
+    assert history.steps == list(range(1, last + 1)) and history.kept == kept
+    assert [step for step, _ in history.validation] == list(range(last + 1))
+    assert same(parameters(model), seen[kept])
+    assert kept == last or not same(parameters(model), seen[last])
+
+
+def test_without_patience_the_last_parameters_stay(monkeypatch):
+    curve(monkeypatch, [1, 2, 3, 4])
+    config = TrainConfig(steps=3, batch_size=2, evaluate_every=1)
+    history = train(adapted(), examples(), config, validation=examples(2), progress=False)
+    assert history.kept == 3 and len(history.validation) == 4
+
+
+@pytest.mark.parametrize("killed_at", [3, 5, 6])
+def test_an_interrupted_run_stops_where_the_whole_one_does(tmp_path, monkeypatch, killed_at):
+    losses = [5, 4, 2, 3, 6, 7, 1, 1, 1]
+    config = TrainConfig(steps=8, batch_size=2, evaluate_every=1, patience=3, checkpoint_every=1)
+
+    class Killed(Exception):
+        pass
+
+    def die(step, _):
+        if step == killed_at:
+            raise Killed
+
+    def run(folder, **options):
+        model = adapted()
+        options |= {"validation": examples(2), "folder": folder, "progress": False}
+        return model, train(model, examples(), config, **options)
+
+    curve(monkeypatch, losses)
+    whole, expected = run(tmp_path / "whole")
+    assert expected.steps == [1, 2, 3, 4, 5] and expected.kept == 2
+    curve(monkeypatch, losses)
+    if killed_at <= 5:
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", on_step=die)
+        # The step that was killed is taken again, with its validation loss.
+        curve(monkeypatch, losses[killed_at:])
+    else:
+        run(tmp_path / "killed")  # it had ended: there is nothing left to do
+        curve(monkeypatch, [])
+    resumed, history = run(tmp_path / "killed", resume=True)
+    assert same(parameters(resumed), parameters(whole))
+    assert history.validation == expected.validation and history.kept == 2
+
+
 def test_the_global_random_state_is_left_alone():
     torch.manual_seed(5)
     state = torch.get_rng_state()
@@ -186,7 +264,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_changes_nothing(tmp_path)
     ("call", "message"),
     [
         (lambda: TrainConfig(steps=0), "steps must be at least 1, not 0"),
-        (lambda: TrainConfig(learning_rate=-1.0), "learning_rate must be positive, not -1.0"),
+        (lambda: TrainConfig(learning_rate=-1.0), "learning_rate must be positive .* not -1.0"),
+        (lambda: TrainConfig(learning_rate=math.inf), "learning_rate must be .* finite, not inf"),
+        (lambda: TrainConfig(patience=-1, evaluate_every=1), "patience=-1, evaluate_every=1"),
+        (lambda: TrainConfig(patience=2), "needs evaluate_every; patience=2, evaluate_every=0"),
+        (
+            lambda: train(adapted(), examples(), TrainConfig(patience=2, evaluate_every=1)),
+            "early stopping needs validation examples",
+        ),
         (lambda: TrainConfig(warmup_fraction=1.0), "below 1, not 1.0"),
         (lambda: train(adapted(), [], TrainConfig()), "no examples to train on"),
         (lambda: train(adapted(), examples(), TrainConfig(), resume=True), "need a folder"),
