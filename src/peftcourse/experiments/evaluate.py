@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from peftcourse.experiments.chat import Message
 from peftcourse.experiments.tasks import Encoded, Example, Task, collate, prompt_ids
 from peftlab.errors import PeftlabError
 from peftlab.inject import disabled
@@ -86,7 +87,7 @@ def perplexity(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 
 def generate(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Sequence[Message]],
     *,
     max_new_tokens: int = 64,
     temperature: float = 0.0,
@@ -99,7 +100,7 @@ def generate(
     Args:
         model: a transformers causal language model.
         tokenizer: its tokenizer.
-        prompts: texts to continue; "" starts from nothing.
+        prompts: texts to continue, "" starts from nothing; or messages to reply to.
         max_new_tokens: at most this many tokens are added to each.
         temperature: 0 takes the likeliest token each time; above 0 samples.
         top_k: sampling chooses among this many likeliest tokens.
@@ -115,6 +116,10 @@ def generate(
         else {"do_sample": False}
     )
     pad_token = tokenizer.pad_token or tokenizer.eos_token
+    # What ``tasks.encode`` ends a target with. A model's own settings may name another token, or
+    # none, and then no output would ever end; or the token that ends a turn in its template.
+    ends = model.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     texts: list[str] = []
     with evaluating(model) as device:
         cuda_devices = [device] if device.type == "cuda" else []
@@ -134,9 +139,7 @@ def generate(
                     attention_mask=mask.to(device),
                     max_new_tokens=max_new_tokens,
                     pad_token_id=pad_id,
-                    # What ``tasks.encode`` ends a target with; a model's own generation settings
-                    # may name another token, or none, and then no output would ever end.
-                    eos_token_id=tokenizer.eos_token_id,
+                    eos_token_id=sorted(ends) or None,
                     **sampling,
                 )
                 texts += tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
@@ -173,6 +176,8 @@ def task_score(
     """
     if not examples:
         raise PeftlabError("there are no examples to score; give at least one.")
+    if task.score is None:
+        raise PeftlabError(f"outputs for {task.name} have no score; compare losses instead.")
     outputs = generate(model, tokenizer, [example.prompt for example in examples], **options)
     scores = [task.score(example, text) for example, text in zip(examples, outputs, strict=True)]
     return sum(scores) / len(scores)

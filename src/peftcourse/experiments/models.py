@@ -167,6 +167,13 @@ def info(name: str | Path | None = None) -> dict[str, Any]:
     }
 
 
+def context(model: PreTrainedModel) -> int | None:
+    """The most tokens that a model takes at once, None if its configuration sets no limit."""
+    config = model.config.get_text_config()
+    names = ("max_position_embeddings", "n_positions")
+    return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
+
+
 def hub_reachable() -> bool:
     """Whether the model hub answers within `HUB_TIMEOUT` seconds; never with HF_HUB_OFFLINE=1."""
     from huggingface_hub import constants

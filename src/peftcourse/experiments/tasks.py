@@ -39,8 +39,9 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor
 
-from peftcourse.experiments import corpus, facts, sentiment, slots, voices
+from peftcourse.experiments import chat, corpus, facts, sentiment, slots, voices
 from peftcourse.experiments.characters import names_in
+from peftcourse.experiments.chat import Conversation, Message
 from peftcourse.experiments.corpus import Example, stories
 from peftcourse.experiments.slots import valid_json
 from peftcourse.experiments.voice_tables import VOICES
@@ -97,16 +98,17 @@ class Task:
         train: Examples to train on.
         validation: Examples to choose learning rates and the like by.
         test: Examples to report numbers on, once.
-        score: ``(example, text) -> float``: how good one generated continuation is, from 0 to 1.
+        score: ``(example, text) -> float``: how good one generated continuation is, from 0 to 1;
+            None where many different ones would be good.
         labels: The possible targets, for a task that chooses between a few; empty for the others.
     """
 
     name: str
     description: str
-    train: list[Example]
-    validation: list[Example]
-    test: list[Example]
-    score: Callable[[Example, str], float]
+    train: list[Example | Conversation]
+    validation: list[Example | Conversation]
+    test: list[Example | Conversation]
+    score: Callable[[Example, str], float] | None
     labels: tuple[str, ...] = ()
 
 
@@ -200,17 +202,24 @@ def shuffled_retellable(split: str, rng: random.Random) -> list[str]:
 # --- from text to tensors ---------------------------------------------------------------------
 
 
-def prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def prompt_ids(prompt: str | Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens of a prompt: beginning-of-text, if the tokenizer has one, then the text.
 
-    Said here and not left to the tokenizer, since not all that have such a token put it there.
+    Said here and not left to the tokenizer, since not all that have such a token put it there. A
+    chat template says itself what a conversation begins with.
+
+    Args:
+        prompt: A text, or messages that the assistant is to reply to.
+        tokenizer: A transformers tokenizer.
     """
-    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return start + tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    templated = not isinstance(prompt, str) and tokenizer.chat_template is not None
+    text = prompt if isinstance(prompt, str) else chat.prompt(prompt, tokenizer)
+    start = [] if templated or tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return start + tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def encode(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+    examples: Sequence[Example | Conversation], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[Encoded]:
     """Turn examples into tokens: beginning-of-text, prompt, target, end-of-text.
 
@@ -218,29 +227,74 @@ def encode(
     the loss compares position t's prediction with label t + 1, as transformers models do.
 
     Args:
-        examples: What to encode.
+        examples: What to encode. In a conversation the assistant's turns are the target.
         tokenizer: A transformers tokenizer.
         max_length: Longer examples lose their end.
 
     Returns:
-        One `Encoded` for each example.
+        One `Encoded` for each example; for a conversation as many as it has ``chat.sequences``.
 
     Raises:
-        PeftlabError: If an example's prompt leaves no room for a single token of its target.
+        PeftlabError: If what is given in an example leaves no room for a single token of its
+            target.
     """
     encoded: list[Encoded] = []
     for index, example in enumerate(examples):
+        for whole in whole_sequences(example, tokenizer):
+            cut = truncated(whole, max_length)
+            if not targets(cut):
+                given = next(i for i, label in enumerate(whole["labels"]) if label != IGNORE)
+                longest = max(
+                    len(other["labels"])
+                    for e in examples
+                    for other in whole_sequences(e, tokenizer)
+                )
+                raise PeftlabError(
+                    f"max_length={max_length} leaves no room for the target of example {index}, "
+                    f"whose prompt has {given} tokens; the longest example needs {longest}."
+                )
+            encoded.append(cut)
+    return encoded
+
+
+def whole_sequences(
+    example: Example | Conversation, tokenizer: PreTrainedTokenizerBase
+) -> list[Encoded]:
+    """An example in tokens, however long.
+
+    Raises:
+        PeftlabError: The tokenizer has no end-of-text token, or see ``chat.sequences``.
+    """
+    if tokenizer.eos_token_id is None:
+        raise PeftlabError(
+            "the model's tokenizer has no end-of-text token, so nothing could learn where to stop; "
+            "set tokenizer.eos_token and save it with the model."
+        )
+    if isinstance(example, Example):
         prompt = prompt_ids(example.prompt, tokenizer)
         target = tokenizer(example.target, add_special_tokens=False)["input_ids"]
-        if len(prompt) >= max_length:
-            raise PeftlabError(
-                f"max_length={max_length} leaves no room for the target of example {index}, whose "
-                f"prompt has {len(prompt)} tokens; use at least {len(prompt) + len(target) + 1}."
-            )
-        ids = [*prompt, *target, tokenizer.eos_token_id]
-        labels = [IGNORE] * len(prompt) + ids[len(prompt) :]
-        encoded.append({"input_ids": ids[:max_length], "labels": labels[:max_length]})
-    return encoded
+        target = [*target, tokenizer.eos_token_id]
+        return [{"input_ids": prompt + target, "labels": [IGNORE] * len(prompt) + target}]
+    found: list[Encoded] = []
+    for pieces in chat.sequences(example, tokenizer):
+        ids = prompt_ids("", tokenizer) if tokenizer.chat_template is None else []
+        labels = [IGNORE] * len(ids)
+        for text, learned in pieces:
+            part = tokenizer(text, add_special_tokens=False)["input_ids"]
+            ids += part
+            labels += part if learned else [IGNORE] * len(part)
+        found.append({"input_ids": ids, "labels": labels})
+    return found
+
+
+def truncated(example: Encoded, max_length: int) -> Encoded:
+    """The first tokens of an example."""
+    return {name: row[:max_length] for name, row in example.items()}
+
+
+def targets(example: Encoded) -> int:
+    """How many tokens of an example the loss counts; the first one is never predicted."""
+    return sum(label != IGNORE for label in example["labels"][1:])
 
 
 def collate(batch: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:

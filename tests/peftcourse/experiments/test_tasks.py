@@ -338,7 +338,7 @@ def test_encode_masks_exactly_the_prompt(prompt, target, max_length):
 
 def test_encode_refuses_a_prompt_that_fills_the_context():
     with pytest.raises(
-        PeftlabError, match=r"max_length=4 .* example 1, .* 6 tokens; use at least 9"
+        PeftlabError, match=r"max_length=4 .* example 1, .* 6 tokens; the longest example needs 9"
     ):
         tasks.encode(
             [tasks.Example("", "ab"), tasks.Example("abcde", "fg")], Characters(), max_length=4
