@@ -22,6 +22,7 @@ from peftcourse.experiments.tasks import IGNORE, Encoded
 from peftlab.errors import PeftlabError
 
 HEALTHY = "healthy"
+TOO_SLOW = "too slow"  # no bug: the rate is too low, or the steps are too few
 # Cause → what was done.
 BUGS = {
     "rate too high": "a learning rate of 0.2 in place of 0.003",
@@ -44,6 +45,7 @@ ONE_BLOCK = r"model\.layers\.0\.self_attn\.[qk]_proj"
 SAME_START = 0.02  # share of the base model's loss by which the first logged loss may differ
 RISE = 0.1  # of the validation loss above its best, or of the shipped model's loss
 JUMP = 0.5  # of the training loss above its first
+LEARNED = 0.1  # share of the base model's loss by which a loss must fall to count as learning
 
 
 @dataclass
@@ -75,15 +77,15 @@ class Chart:
     shipped: float | None = None
 
     def measurements(self) -> dict[str, float]:
-        """The numbers that `diagnose` needs, by name; NaN where a loss is not finite."""
+        """The numbers that `diagnose` needs, by name; NaN where there is no finite one."""
         held_out = [math.nan if loss is None else loss for _, loss in self.validation]
         logged = [math.nan if loss is None else loss for loss in self.logged]
         return {
             "start": self.start,
             "first": logged[0],
             "last": logged[-1],
-            "highest": max(filter(math.isfinite, logged)),
-            "best_validation": min(held_out),
+            "highest": max(filter(math.isfinite, logged), default=math.nan),
+            "best_validation": min(filter(math.isfinite, held_out), default=math.nan),
             "last_validation": held_out[-1],
             "counted": self.counted,
             "targets": self.targets,
@@ -99,9 +101,10 @@ def diagnose(run: dict[str, float]) -> str:
 
     A number that is not finite says nothing about what comes after it, and a run that starts in
     the wrong place, or in which nothing moves, cannot tell how well it learns. So the questions
-    that decide whether others make sense come first.
+    that decide whether others make sense come first, and whether anything was learned comes last:
+    a run in which all else is in order can still be `TOO_SLOW`.
     """
-    if not math.isfinite(run["last"]):
+    if not all(math.isfinite(run[loss]) for loss in ("last", "last_validation", "update")):
         return "wrong dtype"
     if run["counted"] != run["targets"]:
         return "padding in the loss"
@@ -111,12 +114,15 @@ def diagnose(run: dict[str, float]) -> str:
         return "frozen by mistake"
     if run["adapted"] < run["wanted"]:
         return "wrong targets"
-    if run["shipped"] > run["last_validation"] + RISE:
+    if not run["shipped"] <= run["last_validation"] + RISE:  # NaN is no better than a rise
         return "merged twice"
     if run["highest"] > run["first"] + JUMP:
         return "rate too high"
     if run["last_validation"] > run["best_validation"] + RISE:
         return "overfitting"
+    if run["best_validation"] > (1 - LEARNED) * run["start"]:
+        # Held-out examples gained nothing. If those that were trained on did, they were memorized.
+        return TOO_SLOW if run["last"] > (1 - LEARNED) * run["first"] else "overfitting"
     return HEALTHY
 
 
