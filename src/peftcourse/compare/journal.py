@@ -95,9 +95,18 @@ def _settle(path: Path, settings: dict[str, Any]) -> None:
     for key in settings.keys() & found.keys():
         if found[key] != settings[key]:
             raise PeftlabError(
-                f"{path.parent} holds runs with other settings ({key}: {found[key]!r}, not "
-                f"{settings[key]!r}); choose another --journal, or delete the folder."
+                f"{path.parent} holds runs with other settings "
+                f"({_difference(key, found[key], settings[key])}); choose another --journal, or "
+                "delete the folder."
             )
     new = path.with_name(f".{path.name}.new")
     new.write_text(json.dumps(found | settings, indent=1) + "\n", encoding="utf-8")
     os.replace(new, path)
+
+
+def _difference(key: str, old: Any, new: Any) -> str:
+    """``tiny, voice: steps 40, not 60``: the first thing in which two settings differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = next(name for name in {**new, **old} if old.get(name) != new.get(name))
+        return f"{key}: {_difference(inner, old.get(inner), new.get(inner))}"
+    return f"{key} {str(old)[:40]}, not {str(new)[:40]}"

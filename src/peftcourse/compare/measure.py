@@ -18,7 +18,7 @@ from peftcourse.compare.methods import prepare
 from peftcourse.compare.plan import Pair, Run
 from peftcourse.compare.search import SEARCH
 from peftcourse.compare.tables import BASE
-from peftcourse.experiments import evaluate, models, tasks, train
+from peftcourse.experiments import evaluate, models, own_data, tasks, train
 from peftcourse.experiments.calibration import (
     Outcomes,
     calibration,
@@ -51,8 +51,15 @@ def base_model(name: str, device: str) -> models.Loaded:
 
 @cache
 def data(pair: Pair, seed: int, device: str) -> Data:
-    """The examples of one seed, encoded; they are the same for all methods."""
+    """The examples of one seed, encoded; they are the same for all methods.
+
+    Own data are the same for all seeds too: what one seed tests on, no other may train on.
+    """
     tokenizer = base_model(pair.model, device).tokenizer
+    if pair.files:
+        own = pair.files.read()
+        tokens = own_data.encode(own, tokenizer, max_length=pair.max_length)
+        return Data(own.task, tokens.train, tokens.validation, tokens.test)
     task = tasks.load(pair.task, seed=seed, sizes=pair.examples)
     splits = (tasks.encode(s, tokenizer, pair.max_length) for s in _splits(task))
     return Data(task, *splits)
@@ -99,13 +106,16 @@ def _train(run: Run, pair: Pair, model: nn.Module, known: Data) -> dict[str, Any
         batch_size=pair.batch_size,
         learning_rate=run.learning_rate,
         evaluate_every=max(1, pair.steps // pair.points),
+        patience=pair.patience,
         seed=run.seed,
     )
+    # A curve needs few examples; what stops the training should see all of them.
+    watched = known.validation[: None if pair.patience else CURVE_EXAMPLES]
     history = train.train(
         model,
         known.train,
         config,
-        validation=() if run.purpose == SEARCH else known.validation[:CURVE_EXAMPLES],
+        validation=() if run.purpose == SEARCH and not pair.patience else watched,
         groups=prepared.groups,
         on_step=prepared.on_step,
         penalty=prepared.penalty,
@@ -119,6 +129,8 @@ def _train(run: Run, pair: Pair, model: nn.Module, known: Data) -> dict[str, Any
     if run.purpose != SEARCH:
         row["validation"] = [[step, rounded(loss)] for step, loss in history.validation]
         row["file_bytes"] = file_bytes(model)
+    if pair.patience:
+        row["kept"] = history.kept
     return row
 
 
@@ -135,6 +147,8 @@ def _quality(run: Run, pair: Pair, model: nn.Module, known: Data, device: str) -
         right = torch.tensor([task.labels.index(example.target) for example in task.test])
         outcomes = Outcomes.of(probabilities, right)
         row |= _accuracies(probabilities.argmax(dim=-1), right)
+    elif task.score is None:
+        row["score"] = rounded(outcomes.correct.mean().item())
     else:
         row |= _generated(run, pair, model, known, device)
     over = "label words" if task.labels else "target tokens"

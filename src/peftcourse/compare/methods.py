@@ -38,9 +38,8 @@ class Method:
     Attributes:
         label: its name in tables and plots.
         what: one sentence on what trains.
-        rate: the learning rate in the middle of the first grid of the search.
-        quick_rate: the rate of the quick suite, which does not search: what the full suite chose
-            for the bundled model and ``voice``.
+        rate: the learning rate in the middle of the first grid of the search; see ``rates`` for
+            what was found.
         config: makes the adapter's configuration from the number of steps; None trains the whole
             model.
         b_ratio: LoRA+: the rate of B over that of A.
@@ -50,7 +49,6 @@ class Method:
     label: str
     what: str
     rate: float
-    quick_rate: float
     config: Callable[[int], Any] | None
     b_ratio: float | None = None
     four_bit: bool = False
@@ -89,55 +87,43 @@ def _adalora(steps: int) -> AdaLoRAConfig:
 
 
 METHODS: dict[str, Method] = {
-    "full": Method(
-        "Full fine-tuning", "Every weight trains.", rate=3e-4, quick_rate=9.49e-05, config=None
-    ),
+    "full": Method("Full fine-tuning", "Every weight trains.", rate=3e-4, config=None),
     "last-layer": Method(
         "Last layer",
         "The last block and the final norm train. The head is tied to the embedding and stays.",
         rate=1e-3,
-        quick_rate=0.000316,
         config=lambda steps: PartialConfig(("last-block", "norm")),
     ),
-    "lora-1": Method(
-        "LoRA, r = 1", "All linear layers, α = 16.", rate=1e-3, quick_rate=0.00316, config=_lora(1)
-    ),
-    "lora-8": Method(
-        "LoRA, r = 8", "All linear layers, α = 16.", rate=3e-3, quick_rate=0.003, config=_lora()
-    ),
+    "lora-1": Method("LoRA, r = 1", "All linear layers, α = 16.", rate=1e-3, config=_lora(1)),
+    "lora-8": Method("LoRA, r = 8", "All linear layers, α = 16.", rate=3e-3, config=_lora()),
     "lora-64": Method(
         "LoRA, r = 64",
         "All linear layers, α = 16.",
         rate=3e-3,
-        quick_rate=0.000949,
         config=_lora(64),
     ),
     "lora-8-qv": Method(
         "LoRA, r = 8, q and v",
         "Query and value projections only, as in the paper; α = 16.",
         rate=3e-3,
-        quick_rate=0.00949,
         config=_lora(targets=("q_proj", "v_proj")),
     ),
     "rslora-64": Method(
         "rsLoRA, r = 64",
         "LoRA scaled by α/√r in place of α/r; α = 16.",
         rate=1e-3,
-        quick_rate=0.000316,
         config=_lora(64, rank_stabilized=True),
     ),
     "pissa-8": Method(
         "PiSSA, r = 8",
         "LoRA that starts from the largest singular vectors.",
         rate=1e-3,
-        quick_rate=0.001,
         config=lambda steps: PiSSAConfig(rank=8, alpha=16),
     ),
     "lora+-8": Method(
         "LoRA+, r = 8",
         "LoRA whose B learns 16 times as fast as A; the rate given is A's.",
         rate=3e-4,
-        quick_rate=9.49e-05,
         config=_lora(),
         b_ratio=16.0,
     ),
@@ -145,21 +131,18 @@ METHODS: dict[str, Method] = {
         "DoRA, r = 8",
         "LoRA on the direction, and the magnitude of each row.",
         rate=3e-3,
-        quick_rate=0.000949,
         config=lambda steps: DoRAConfig(rank=8, alpha=16),
     ),
     "adalora-8": Method(
         "AdaLoRA, r = 12 → 8",
         "Updates in the form of an SVD; the rank budget shrinks to 8 a layer on average.",
         rate=1e-2,
-        quick_rate=0.0316,
         config=_adalora,
     ),
     "qlora-8": Method(
         "QLoRA, r = 8",
         "LoRA on a base in 4 bits (NF4).",
         rate=3e-3,
-        quick_rate=0.003,
         config=_lora(),
         four_bit=True,
     ),
@@ -167,35 +150,30 @@ METHODS: dict[str, Method] = {
         "Bottleneck, m = 64",
         "A small network after each feed-forward block (Pfeiffer).",
         rate=1e-3,
-        quick_rate=0.01,
         config=lambda steps: BottleneckConfig(size=64),
     ),
     "ia3": Method(
         "IA³",
         "A factor for each key, value and inner feature.",
         rate=3e-2,
-        quick_rate=0.3,
         config=lambda steps: IA3Config(),
     ),
     "norms": Method(
         "Norms",
         "The weights of the norms: what stands for BitFit in models without biases.",
         rate=1e-2,
-        quick_rate=0.316,
         config=lambda steps: PartialConfig(NORMS),
     ),
     "prefix": Method(
         "Prefix, 20 tokens",
         "Keys and values of 20 virtual tokens in every layer.",
         rate=1e-1,
-        quick_rate=0.316,
         config=lambda steps: PrefixConfig(20),
     ),
     "prompt": Method(
         "Prompt, 20 tokens",
         "20 virtual tokens before the input.",
         rate=3e-2,
-        quick_rate=0.00949,
         config=lambda steps: PromptConfig(20),
     ),
 }

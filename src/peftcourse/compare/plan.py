@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from peftcourse.compare.methods import METHODS, choose
+from peftcourse.compare.own import Files
+from peftcourse.compare.rates import recorded
 from peftcourse.compare.search import SEARCH, Row, best, grid, searched
 from peftcourse.compare.tables import BASE
 from peftlab.errors import PeftlabError
@@ -69,20 +71,23 @@ class Pair:
     """A model, a task, and the budget that every method gets on it.
 
     Attributes:
-        steps, batch_size, max_length: of the training.
+        steps, batch_size: of the training.
+        max_length: tokens at which an example is cut off; None lets ``check`` find what is needed.
         examples: how many for training, validation and test.
         new_tokens, temperature: of the outputs that are scored; a task with labels needs none.
         scored: how many test examples are continued and scored.
         stories: how many stories measure forgetting.
         points: validation losses during a reported run, besides the one before it.
         cost_rounds: rounds in which the methods take turns when their costs are measured.
+        patience: of early stopping, see ``train.TrainConfig``; 0 trains all steps.
+        files: the user's own data, if the task is one.
     """
 
     model: str
     task: str
     steps: int
     batch_size: int = 16
-    max_length: int = 128
+    max_length: int | None = 128
     examples: tuple[int, int, int] = (800, 160, 160)
     new_tokens: int = 64
     temperature: float = 0.0
@@ -90,10 +95,19 @@ class Pair:
     stories: int = 100
     points: int = 10
     cost_rounds: int = 6
+    patience: int = 0
+    files: Files | None = None
+
+    @property
+    def metric(self) -> str:
+        """The task's score in words."""
+        return self.files.metric if self.files else METRICS[self.task]
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data, with the task's metric in words."""
-        return asdict(self) | {"examples": list(self.examples), "metric": METRICS[self.task]}
+        files = self.files and self.files.as_json()
+        data = asdict(self) | {"examples": list(self.examples), "files": files}
+        return data | {"metric": self.metric}
 
 
 METRICS = {
@@ -127,6 +141,8 @@ QUICK = Pair(
     points=4,
     cost_rounds=2,
 )
+QUICK_HELD_OUT = 64  # validation and test examples of another task in the quick suite
+PATIENCE = 3  # validation losses without a lower one, on own data
 QUICK_METHODS = (
     "full last-layer lora-1 lora-8 lora-8-qv pissa-8 lora+-8 dora-8 qlora-8 bottleneck ia3 prefix "
     "prompt"
@@ -142,7 +158,9 @@ class Plan:
         pairs: models and tasks.
         methods: keys of ``METHODS``.
         seeds: the seeds that are reported.
-        search: whether rates are searched; otherwise each method has its ``quick_rate``.
+        search: whether rates are searched; otherwise they are those of the record, see
+            `quick_rate`.
+        max_length: what the user wants to cut examples off at, if anything.
     """
 
     suite: str
@@ -150,6 +168,7 @@ class Plan:
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     search: bool
+    max_length: int | None = None
     by_name: dict[tuple[str, str], Pair] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +188,7 @@ class Plan:
             needed += [Run(REPORT, *place, BASE, seed) for seed in self.seeds]
             for method in self.methods:
                 if not self.search:
-                    rate = METHODS[method].quick_rate
+                    rate = quick_rate(*place, method)
                     needed += [Run(REPORT, *place, method, seed, rate) for seed in self.seeds]
                     continue
                 losses = tried.get((*place, method), {})
@@ -206,36 +225,56 @@ class Plan:
         return [place for place in self.by_name if place[0] == model][-1]
 
 
+def quick_rate(model: str, task: str, method: str) -> float:
+    """The rate of the quick suite, which does not search: that of the record for this model.
+
+    For a model that is not in the record it is where a search would begin, which is a guess.
+    """
+    found = recorded(model, method, task)
+    return found.value if found else METHODS[method].rate
+
+
 def plan(
     suite: str,
     model: str | None = None,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
+    *,
+    files: Files | None = None,
+    max_length: int | None = None,
 ) -> Plan:
     """The plan of a suite, or of a part of it.
 
     Args:
-        suite: ``"quick"`` (the bundled model, some methods, fixed rates, three seeds) or
+        suite: ``"quick"`` (the bundled model, some methods, recorded rates, three seeds) or
             ``"full"`` (two models, all methods, searched rates, five seeds).
         model: only this one; one that the suite does not have is trained like SmolLM2.
         tasks: only these.
         methods: only these.
         seeds: these seeds instead of the suite's.
+        files: the user's own data instead of the suite's tasks.
+        max_length: tokens of an example, instead of the suite's.
 
     Raises:
-        PeftlabError: there is no such suite, task or method.
+        PeftlabError: there is no such suite, task or method, or own data and tasks are given.
     """
     if suite not in ("quick", "full"):
         raise PeftlabError(f'there is no suite {suite!r}; take "quick" or "full".')
     for task in sorted(set(tasks) - METRICS.keys()):
         raise PeftlabError(f"there is no task {task!r}; choose from {', '.join(METRICS)}.")
-    known = [QUICK] if suite == "quick" else [*SMOLLM2.values(), *TINY.values()]
-    pairs = [
-        pair for pair in known if model in (None, pair.model) and (not tasks or pair.task in tasks)
-    ]
-    if not pairs:
-        pairs = [_other(suite, model or "tiny", task) for task in tasks or SMOLLM2]
+    if files and tasks:
+        raise PeftlabError("--data is a task of its own; leave out --task, or --data.")
+    known = _pairs(suite)
+    pairs = [p for p in known if model in (None, p.model) and (not tasks or p.task in tasks)]
+    if files:
+        pairs = [_own(suite, model or "tiny", files)]
+    else:
+        others = [task for task in tasks if task not in {pair.task for pair in pairs}]
+        others = others or ([] if pairs else list(SMOLLM2))
+        pairs += [_other(suite, model or "tiny", task) for task in others]
+    if max_length is not None:
+        pairs = [replace(pair, max_length=max_length) for pair in pairs]
     chosen = choose(methods or (QUICK_METHODS if suite == "quick" else METHODS))
     return Plan(
         suite,
@@ -243,7 +282,17 @@ def plan(
         tuple(chosen),
         tuple(dict.fromkeys(seeds)) or tuple(range(3 if suite == "quick" else 5)),
         search=suite == "full",
+        max_length=max_length,
     )
+
+
+def in_suite(suite: str, pair: Pair) -> bool:
+    """Whether a pair is as the suite has it, whose lengths were chosen for its model and task."""
+    return pair in _pairs(suite)
+
+
+def _pairs(suite: str) -> list[Pair]:
+    return [QUICK] if suite == "quick" else [*SMOLLM2.values(), *TINY.values()]
 
 
 def _other(suite: str, model: str, task: str) -> Pair:
@@ -251,5 +300,30 @@ def _other(suite: str, model: str, task: str) -> Pair:
     alike = {**SMOLLM2, **TINY} if model == "tiny" else {**TINY, **SMOLLM2}
     pair = replace(alike[task], model=model)
     if suite == "quick":
-        pair = replace(pair, steps=QUICK.steps, cost_rounds=QUICK.cost_rounds)
+        train, *held_out = pair.examples
+        held_out = [min(size, QUICK_HELD_OUT) for size in held_out]
+        pair = replace(
+            pair,
+            steps=QUICK.steps,
+            batch_size=QUICK.batch_size,
+            examples=(train, *held_out),
+            scored=min(pair.scored, held_out[-1]),
+            stories=QUICK.stories,
+            points=QUICK.points,
+            cost_rounds=QUICK.cost_rounds,
+        )
     return pair
+
+
+def _own(suite: str, model: str, files: Files) -> Pair:
+    """Settings for the user's own data; ``check`` sets the lengths, by the model's tokenizer."""
+    return replace(
+        _other(suite, model, "slots"),
+        task=files.name,
+        max_length=None,
+        examples=files.sizes,
+        scored=min(160, files.sizes[-1]),
+        points=10,  # looks at the validation loss, of which some may bring nothing new
+        patience=PATIENCE,
+        files=files,
+    )

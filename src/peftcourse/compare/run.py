@@ -25,6 +25,7 @@ from peftlab.errors import PeftlabError
 
 LOCAL, RAY = "local", "ray"
 PER_GPU = 12  # small runs wait for kernel launches most of the time, so many share a GPU
+MOST_WORKERS = 8  # times the usual number: each holds a model, and more than cores only wait
 
 
 def compare(
@@ -55,9 +56,13 @@ def compare(
     if engine not in (LOCAL, RAY):
         raise PeftlabError(f'there is no engine "{engine}"; take "{LOCAL}" or "{RAY}".')
     gpus = torch.cuda.device_count()
-    count = (PER_GPU * gpus or results.usable_cores()) if workers is None else workers
-    if count < 1:
-        raise PeftlabError(f"{count} workers cannot do anything; take 1 or more.")
+    usual = PER_GPU * gpus or results.usable_cores()
+    count = usual if workers is None else workers
+    if not 1 <= count <= MOST_WORKERS * usual:
+        raise PeftlabError(
+            f"{count} workers are no use here, where {usual} are usual; take from 1 to "
+            f"{MOST_WORKERS * usual}."
+        )
     with journal.opened(folder, _of_journal(plan)) as (rows, add):
         needed = {run.key for run in plan.runs(rows)}
         rows = [row for row in rows if journal.key_of(row) in needed]
@@ -117,9 +122,16 @@ def _command(plan: Plan) -> str:
     whole = complete(plan.suite)
     command = f"peftlab compare --suite {plan.suite}"
     if plan.pairs != whole.pairs:
-        tasks = dict.fromkeys(pair.task for pair in plan.pairs)
         command += f" --model {plan.models[0]}" if len(plan.models) == 1 else ""
-        command += f" --task {','.join(tasks)}"
+        files = plan.pairs[0].files
+        if files:
+            named = {"data": files.path, "validation": files.validation, "test": files.test}
+            named = {option: Path(path).name for option, path in named.items() if path}
+            command += "".join(f" --{option} {name}" for option, name in named.items())
+            command += f" --ignore-fields {','.join(files.ignore)}" if files.ignore else ""
+        else:
+            command += f" --task {','.join(dict.fromkeys(pair.task for pair in plan.pairs))}"
+        command += "" if plan.max_length is None else f" --max-length {plan.max_length}"
     if plan.methods != whole.methods:
         command += f" --methods {','.join(plan.methods)}"
     if plan.seeds != whole.seeds:
@@ -197,7 +209,7 @@ def _methods(plan: Plan, costs: list[dict[str, Any]]) -> dict[str, dict[str, Any
         name: {
             "label": METHODS[name].label,
             "what": METHODS[name].what,
-            "base_rate": METHODS[name].rate if plan.search else METHODS[name].quick_rate,
+            "base_rate": METHODS[name].rate if plan.search else None,
             "mergeable": reasons.get(name) is None,
             "cannot_merge": reasons.get(name),
         }

@@ -163,13 +163,20 @@ def bottleneck(comparison: Comparison) -> str:
     )
 
 
+def rates(comparison: Comparison) -> str:
+    """The best rates of LoRA and of full fine-tuning."""
+    lora, full = (
+        _ranges([_rate(comparison, place, method) for place in PLACES], "{:.2g}")
+        for method in ("lora-8", "full")
+    )
+    return f"The best rate of LoRA of rank 8 was {lora}, that of full fine-tuning {full}."
+
+
 def full_rate(comparison: Comparison) -> str:
     """How LoRA's rate compares with full fine-tuning's."""
-    chosen = {
-        (row["model"], row["task"], row["method"]): row["learning_rate"]
-        for row in comparison.chosen
-    }
-    ratios = [chosen[(*place, "lora-8")] / chosen[(*place, "full")] for place in PLACES]
+    ratios = [
+        _rate(comparison, place, "lora-8") / _rate(comparison, place, "full") for place in PLACES
+    ]
     return f"LoRA's best rate was {_ranges(ratios, '{:.0f}')} times full fine-tuning's."
 
 
@@ -177,9 +184,19 @@ SENTENCES: dict[str, Callable[[Comparison], str]] = {
     function.__name__: function
     for function in (
         lora, forgetting, qlora, rank, rate, dora, variants, ia3, soft_prompts, bottleneck,
-        full_rate,
+        rates, full_rate,
     )
 }  # fmt: skip
+
+
+def _rate(comparison: Comparison, place: tuple[str, str], method: str) -> float:
+    """The rate that the search chose."""
+    wanted = (*place, method)
+    return next(
+        row["learning_rate"]
+        for row in comparison.chosen
+        if (row["model"], row["task"], row["method"]) == wanted
+    )
 
 
 def _gains(comparison: Comparison, method: str) -> str:
@@ -211,7 +228,9 @@ def _by_model(values: Sequence[float], shape: str) -> str:
 def _number(value: float, shape: str) -> str:
     """With a true minus; what rounds to nothing has no sign."""
     text = shape.format(value)
-    return "0" if text in ("-0", "+0") else text.replace("-", "−")
+    if text in ("-0", "+0"):
+        return "0"
+    return f"−{text[1:]}" if text.startswith("-") else text  # not in 1e-05
 
 
 def write(comparison: Comparison, file: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from peftcourse.calculator.report import gib, size
+from peftcourse.compare import rates
 from peftcourse.recommend import rules
 from peftcourse.recommend.rules import COMPUTED, FIRST_LORA, LADDER, Reason, Rung
 from peftlab.errors import PeftlabError
@@ -134,7 +135,7 @@ def recommend(need: Need) -> Recommendation:
 
     above = options[: options.index(chosen)]
     method = chosen.settings.method
-    rate, rate_reason = _learning_rate(method, chosen.estimate.parameters)
+    rate, rate_reason = _learning_rate(need, method, chosen.estimate.parameters)
     rank, rank_reason = _rank(need)
     reasons = [_start(need)[1], *chosen.rung.reasons]
     if method != "full":
@@ -217,12 +218,22 @@ def _serving(need: Need, chosen: Option) -> Iterator[Reason]:
     made, method = chosen.estimate, chosen.settings.method
     if method == "full":
         return
-    merged = 2 * made.parameters  # 16 bit
-    if need.tasks > 1:
+    copy = 2 * made.parameters  # 16 bit
+    adapters = need.tasks * made.file_bytes
+    if need.tasks > 1 and need.serving == "merged":
         yield Reason(
-            f"{need.tasks:,} adapters take {size(need.tasks * made.file_bytes)} on disk beside one "
-            f"base; as many models of 16 bit, fully fine-tuned or merged, would take "
-            f"{size(need.tasks * merged)}.",
+            f"Merged, {need.tasks:,} tasks are {need.tasks:,} full copies of the model: "
+            f"{size(need.tasks * copy)} on disk, and as much GPU memory if all are to be ready at "
+            f"once; {_fit(need, copy)}. One base with {need.tasks:,} unmerged adapters takes "
+            f"{size(copy + adapters)} together: serve that (--serving many) unless each task has a "
+            "machine of its own, or keep the files of the adapters and merge a copy when it is "
+            "wanted.",
+            (COMPUTED,),
+        )
+    elif need.tasks > 1:
+        yield Reason(
+            f"{need.tasks:,} adapters take {size(adapters)} on disk beside one base; as many "
+            f"models of 16 bit, fully fine-tuned or merged, would take {size(need.tasks * copy)}.",
             (COMPUTED,),
         )
     if need.serving == "merged" and method == "lora":
@@ -231,10 +242,11 @@ def _serving(need: Need, chosen: Option) -> Iterator[Reason]:
             ("hu2021lora",),
         )
     elif need.serving == "merged":
+        fits = "" if copy <= usable(need.gpu_bytes) else ", more than this GPU has"
         yield Reason(
             "Merge it into the dequantized base and keep that in 16 bit, which takes "
-            f"{size(merged)} when serving. Quantizing the merged model again would lose part of "
-            "what was learned.",
+            f"{size(copy)} when serving{fits}. Quantizing the merged model again would lose part "
+            "of what was learned.",
             (COMPUTED,),
         )
     elif need.serving == "many":
@@ -245,6 +257,14 @@ def _serving(need: Need, chosen: Option) -> Iterator[Reason]:
         )
 
 
+def _fit(need: Need, copy: int) -> str:
+    """How many copies of the model a GPU of this size holds for serving."""
+    count = usable(need.gpu_bytes) // copy
+    if count == 0:
+        return f"not one of {size(copy)} fits this GPU"
+    return f"{min(count, need.tasks):,} of {size(copy)} at a time fit this GPU"
+
+
 def _ia3(need: Need) -> Reason:
     """The smallest of the other methods, with its size for this model."""
     settings = Settings(method="ia3", seq_len=need.seq_len, batch_size=need.batch_size)
@@ -253,8 +273,15 @@ def _ia3(need: Need) -> Reason:
     return replace(rules.IA3, text=text, sources=(*rules.IA3.sources, COMPUTED))
 
 
-def _learning_rate(method: str, parameters: int) -> tuple[float, Reason]:
-    """Where a sweep of the learning rate starts."""
+def _learning_rate(need: Need, method: str, parameters: int) -> tuple[float, Reason]:
+    """Where a sweep of the learning rate starts: at what was found for this model, if it was."""
+    found = rates.recorded(
+        rates.model_of(need.shape.architecture) or "",
+        rules.RECORDED_METHODS[method],
+        rules.RECORDED_TASKS.get(need.task),
+    )
+    if found:
+        return found.value, rules.found_rate(method, found)
     if method == "full":
         return rules.FULL_RATE, rules.FULL_RATE_REASON
     return rules.LARGE_RATE if parameters > rules.LARGE else rules.RATE, rules.RATE_REASON

@@ -38,6 +38,10 @@ MEASURED = {
         "Adapters reached 3 to 97 % (ours) and 95 to 102 % (SmolLM2) of full fine-tuning's "
         "gain; a forward pass took 1.15 (ours) and 1.16 (SmolLM2) times the bare model's time."
     ),
+    "rates": (
+        "The best rate of LoRA of rank 8 was 0.003 (ours) and 0.00095 to 0.003 (SmolLM2), that "
+        "of full fine-tuning 9.5e-05 to 0.0003 (ours) and 0.0003 (SmolLM2)."
+    ),
     "full_rate": (
         "LoRA's best rate was 10 to 32 (ours) and 3 to 10 (SmolLM2) times full fine-tuning's."
     ),

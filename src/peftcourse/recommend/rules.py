@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from peftcourse.compare.methods import METHODS
+from peftcourse.compare.rates import Rate
 from peftcourse.recommend.measured import MEASURED
 
 COMPUTED = "computed"  # follows from the estimate
@@ -188,17 +190,35 @@ FULL_RATE, LARGE_RATE, RATE = 2e-5, 1e-4, 2e-4
 FULL_RATE_REASON = Reason(
     "The best learning rate of LoRA is about ten times that of full fine-tuning; this is a tenth "
     "of LoRA's usual one. Sweep around it: it matters more than the method."
-    + _ours("full_rate", "rate"),
+    + _ours("rates", "full_rate", "rate"),
     ("schulman2025lora", "peft2025comparison", RECORDED),
     thin=True,
 )
 RATE_REASON = Reason(
     "QLoRA's authors used a learning rate of 2e-4 for models of 7 and 13 billion parameters and "
-    "1e-4 for larger ones. Sweep around it: it moves a result more than the choice of method does."
-    + _ours("rate"),
+    "1e-4 for larger ones; much smaller models take much higher ones. Sweep around it: it moves a "
+    "result more than the choice of method does." + _ours("rates", "rate"),
     ("dettmers2023qlora", "peft2025comparison", RECORDED),
     thin=True,
 )
+
+# Where the recorded comparison has the model itself: its names of the methods, and of tasks that
+# are of the kind that is asked for. Rank 8 stands for all: the update is scaled by the same factor,
+# alpha over rank.
+RECORDED_METHODS = {"full": "full", "lora": "lora-8", "qlora": "qlora-8"}
+RECORDED_TASKS = {"classification": "sentiment"}
+
+
+def found_rate(method: str, found: Rate) -> Reason:
+    """Why to start from a rate that was found for this model."""
+    name = METHODS[RECORDED_METHODS[method]].label
+    scaled = "" if method == "full" else " with the same alpha over rank"
+    return Reason(
+        f"This course searched rates for this very model, with batches of 16 or 32 sequences; best "
+        f"for {name}{scaled} was {found}. Accumulate gradients up to such batches, and sweep "
+        "around it." + _ours("rate"),
+        (RECORDED,),
+    )
 
 
 # Methods that may be worth a trial beside the one recommended.

@@ -68,6 +68,11 @@ def test_other_settings_are_refused_and_new_ones_added(tmp_path):
     for changed in (SETTINGS | {"suite": "full"}, SETTINGS | {"tiny, voice": {"steps": 3}}):
         with pytest.raises(PeftlabError, match="other settings"), journal.opened(tmp_path, changed):
             pass
+    many = SETTINGS | {"tiny, voice": SETTINGS["tiny, voice"] | {"sha256": "a" * 500}}
+    with pytest.raises(PeftlabError) as raised, journal.opened(tmp_path, many):
+        pass
+    assert "(tiny, voice: sha256 None, not aaaa" in str(raised.value)
+    assert len(str(raised.value).replace(str(tmp_path), "")) < 200
     (tmp_path / journal.SETTINGS).write_text("{")
     with pytest.raises(PeftlabError, match="damaged"), journal.opened(tmp_path, SETTINGS):
         pass

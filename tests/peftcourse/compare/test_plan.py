@@ -1,7 +1,7 @@
 import pytest
 
 from peftcourse.compare.methods import METHODS
-from peftcourse.compare.plan import QUICK_METHODS, TUNING_SEED, plan
+from peftcourse.compare.plan import QUICK_METHODS, TUNING_SEED, plan, quick_rate
 from peftcourse.compare.search import SEARCH
 from peftlab.errors import PeftlabError
 from tests.peftcourse.compare.small import invented, small_plan
@@ -26,6 +26,24 @@ def test_a_part_of_a_suite():
         ("some/model", "sentiment"),
     }
     assert plan("quick", task := None, ["facts"]).pairs[0].task == "facts" and task is None
+
+
+def test_every_task_that_is_named_is_done():
+    """Also those that the suite itself does not have for the model."""
+    assert [p.task for p in plan("quick", None, ["voice", "slots"]).pairs] == ["voice", "slots"]
+    asked = plan("full", "smollm2", ["voice", "slots"]).pairs
+    assert {(p.model, p.task) for p in asked} == {("smollm2", "voice"), ("smollm2", "slots")}
+    asked = plan("full", None, ["facts", "sentiment"]).pairs
+    assert {(p.model, p.task) for p in asked} == {("smollm2", "sentiment"), ("tiny", "facts")}
+
+
+def test_rates_without_a_search_are_those_of_the_record_for_the_model():
+    assert quick_rate("tiny", "slots", "lora-8-qv") == 0.00949
+    assert quick_rate("smollm2", "sentiment", "prefix") == 0.01
+    assert quick_rate("tiny", "mine.jsonl", "lora-8") == 0.003
+    assert quick_rate("someone/model", "slots", "prefix") == METHODS["prefix"].rate
+    wanted = plan("quick", "smollm2", ["sentiment"], ["lora-8"])
+    assert {run.learning_rate for run in wanted.runs([])} == {None, 0.000949}
 
 
 @pytest.mark.parametrize(

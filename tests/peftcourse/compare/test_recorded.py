@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from peftcourse.compare import tables
-from peftcourse.compare.methods import METHODS
+from peftcourse.compare import rates, tables
+from peftcourse.compare.found_rates import FOUND
+from peftcourse.compare.plan import quick_rate
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +25,10 @@ def test_the_quick_suite_compares_ten_methods_with_three_seeds(quick):
         assert line.value.count == 3 and line.value.low <= line.value.mean <= line.value.high
 
 
-def test_the_quick_suite_was_run_with_the_rates_of_the_table(quick):
+def test_the_quick_suite_was_run_with_the_recorded_rates(quick):
     for row in quick.rows:
         if row["method"] != tables.BASE:
-            assert row["learning_rate"] == METHODS[row["method"]].quick_rate
+            assert row["learning_rate"] == quick_rate("tiny", "voice", row["method"])
 
 
 def test_the_task_of_the_quick_suite_tells_methods_apart(quick):
@@ -75,7 +77,12 @@ def test_every_rate_was_searched_for_and_lies_inside(full):
     assert full.settings["tuning_seed"] not in full.settings["report_seeds"]
 
 
-def test_the_quick_suite_takes_its_rates_from_the_full_one(full):
-    outcomes = {(c["model"], c["task"], c["method"]): c["learning_rate"] for c in full.chosen}
-    for name, method in METHODS.items():
-        assert method.quick_rate == outcomes["tiny", "voice", name], name
+def test_the_rates_that_the_package_carries_are_those_of_the_record(full, tmp_path):
+    for row in full.chosen:
+        assert FOUND[row["model"]][row["task"]][row["method"]] == row["learning_rate"]
+    assert sum(len(found) for tasks in FOUND.values() for found in tasks.values()) == len(
+        full.chosen
+    )
+    rates.write(full, tmp_path / "found_rates.py")
+    made = Path(rates.__file__).with_name("found_rates.py").read_text(encoding="utf-8")
+    assert (tmp_path / "found_rates.py").read_text(encoding="utf-8") == made

@@ -229,7 +229,11 @@ def test_costs_are_measured_alone_on_their_device():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"engine": "cloud"}, 'no engine "cloud"'), ({"workers": 0}, "0 workers cannot")],
+    [
+        ({"engine": "cloud"}, 'no engine "cloud"'),
+        ({"workers": 0}, "0 workers are no use"),
+        ({"workers": 10**5}, "100000 workers are no use here, where"),
+    ],
 )
 def test_arguments_that_cannot_be_used(tmp_path, options, message):
     with pytest.raises(PeftlabError, match=message):

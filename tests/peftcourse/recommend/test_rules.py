@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peftcourse.calculator.report import size
 from peftcourse.cli import main
-from peftcourse.recommend import Need, as_json, describe, recommend, rules
+from peftcourse.compare import rates
+from peftcourse.experiments import models
+from peftcourse.recommend import Need, as_json, describe, ladder, recommend, rules
 from peftlab.errors import PeftlabError
 from peftlab.memory import PRESETS
 from peftlab.memory.gpus import GIB, needed, usable
@@ -132,6 +135,58 @@ def test_many_tasks_are_compared_with_as_many_models():
     assert "674 GB" in text  # 50 models of 13.48 GB
 
 
+@pytest.mark.parametrize("tasks", [2, 50])
+@pytest.mark.parametrize(("gpu", "fitting"), [(10, 0), (24, 1), (80, 5)])
+def test_merging_many_tasks_tells_what_as_many_copies_take_and_what_else_to_do(tasks, gpu, fitting):
+    text = words(tasks=tasks, serving="merged", gpu_gib=gpu)
+    copy = 2 * LLAMA.parameters
+    adapters = tasks * recommend(Need(LLAMA, gpu, tasks=tasks)).chosen.estimate.file_bytes
+    assert (
+        f"{tasks} tasks are {tasks} full copies of the model: {size(tasks * copy)} on disk" in text
+    )
+    assert f"takes {size(copy + adapters)} together: serve that (--serving many)" in text
+    if fitting:
+        assert f"{min(fitting, tasks)} of 13.5 GB at a time fit this GPU" in text
+    else:
+        assert "not one of 13.5 GB fits this GPU" in text
+        assert "takes 13.5 GB when serving, more than this GPU has" in text
+
+
+def test_one_merged_task_or_many_adapters_are_no_copies():
+    for changes in ({"serving": "merged"}, {"serving": "many", "tasks": 50}, {"tasks": 50}):
+        assert "full copies" not in words(**changes)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "rate"),
+    [
+        ("smollm2-135m", "classification", 0.000949),  # found on sentiment
+        ("smollm2-135m", "generation", 0.0017),  # between sentiment and slots
+        (str(models.path("tiny")), "generation", 0.003),
+        ("smollm2-360m", "generation", rules.RATE),  # not in the record
+        ("llama-2-7b", "generation", rules.RATE),
+        ("llama-2-70b", "generation", rules.LARGE_RATE),
+    ],
+)
+def test_rates_come_from_the_record_where_the_model_is_in_it(model, task, rate):
+    found = recommend(Need(named(model), 141, task=task))
+    assert found.learning_rate == rate
+    told = " ".join(reason.text for reason in found.reasons)
+    known = rates.model_of(named(model).architecture) is not None
+    assert ("searched rates for this very model" in told) == known
+    assert ("QLoRA's authors used" in told) != known
+
+
+def test_every_method_that_is_recommended_has_its_own_recorded_rate():
+    shape = named("smollm2-135m")
+    methods = {rung.settings["method"] for rung in rules.LADDER}
+    assert methods == set(rules.RECORDED_METHODS)
+    for method in methods:
+        rate, reason = ladder._learning_rate(Need(shape, 24), method, shape.parameters)
+        expected = rates.recorded("smollm2", rules.RECORDED_METHODS[method])
+        assert rate == expected.value and str(expected) in reason.text
+
+
 def test_nothing_fits():
     big = named("llama-2-70b")
     found = recommend(Need(big, 24, seq_len=4096, batch_size=8))
@@ -201,6 +256,13 @@ def test_the_command_prints_a_recommendation(capsys):
     assert data["method"] == "lora"
     assert data["model"]["assumed_for"] == 7_000_000_000
     assert data["memory"]["peak_bytes"] == sum(data["memory"]["components"].values())
+
+
+@pytest.mark.parametrize(("model", "rate"), [("tiny", "0.003"), ("smollm2", "0.0017")])
+def test_the_courses_own_names_of_models_are_known(capsys, model, rate):
+    code, printed = run(capsys, "--model", model, "--gpu-memory", "8")
+    assert code == 0 and f"learning rate {rate} to start from" in printed.out
+    assert main(["estimate", "--model", model]) == 0
 
 
 def test_the_command_ends_with_1_if_nothing_fits(capsys):
