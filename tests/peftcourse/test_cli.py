@@ -51,7 +51,7 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    for command in ("doctor", "labs", "model", "train", "generate"):
+    for command in ("doctor", "labs", "model", "train", "generate", "ship"):
         assert re.search(rf"^    {command} ", printed, re.MULTILINE)
 
 
@@ -103,7 +103,8 @@ def test_the_adapter_changes_the_text(adapter, tmp_path, capsys):
 
 
 def test_a_target_that_matches_nothing(tmp_path, capsys):
-    sentence = mistake(capsys, *TRAIN, "--targets", "query", "--out", tmp_path / "x")
+    command = (*TRAIN, "--learning-rate", "0.001", "--targets", "query")
+    sentence = mistake(capsys, *command, "--out", tmp_path / "x")
     assert "'query'" in sentence
     assert "q_proj" in sentence  # what would have matched
     assert not (tmp_path / "x").exists()
@@ -113,10 +114,11 @@ def test_rank_zero(tmp_path, capsys):
     assert "rank" in mistake(capsys, *TRAIN, "--rank", "0", "--out", tmp_path / "x")
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "much"])
 @pytest.mark.parametrize("option", ["--steps", "--batch-size", "--learning-rate"])
-def test_zero_is_no_schedule(option, tmp_path, capsys):
-    sentence = mistake(capsys, *TRAIN, option, "0", "--out", tmp_path / "x")
-    assert option.strip("-").replace("-", "_") in sentence
+def test_a_schedule_that_cannot_be(option, value, tmp_path, capsys):
+    sentence = mistake(capsys, *TRAIN, f"{option}={value}", "--out", tmp_path / "x")
+    assert option in sentence and repr(value) in sentence
 
 
 def test_an_unknown_model(capsys, tmp_path, monkeypatch):
@@ -190,7 +192,7 @@ def test_a_missing_package_is_named(monkeypatch, capsys):
     def missing(arguments):
         raise ModuleNotFoundError("No module named 'jupytext'", name="jupytext.cli")
 
-    monkeypatch.setattr("peftcourse.cli.labs_check", missing)
+    monkeypatch.setattr("peftcourse.cli.course.labs_check", missing)
     assert "jupytext" in mistake(capsys, "labs", "check")
 
 
@@ -199,3 +201,194 @@ def test_a_missing_package_is_named(monkeypatch, capsys):
 )
 def test_a_command_that_does_not_parse(arguments, capsys):
     assert "--help" in mistake(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "option",
+    "--task --voice --model --targets --out --data --validation --test --ignore-fields".split(),
+)
+def test_an_option_without_a_value_is_no_default(option, tmp_path, capsys):
+    out = [] if option == "--out" else ["--out", tmp_path / "x"]
+    assert option in mistake(capsys, "train", f"{option}=", *out)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--voice", "pirate"), "--voice and --data exclude each other"),
+        (("--task", "facts"), "--task and --data exclude each other"),
+        (("--seed", "99999999999"), "'99999999999' is not a whole number from 0 to 2147483647"),
+        (("--seed=-1",), "'-1' is not a whole number"),
+        (("--early-stopping=-1",), "'-1' is not a whole number"),
+        (("--ignore-fields", "id,,x"), "'id,,x' is not a list of names"),
+    ],
+)
+def test_options_that_do_not_go_together(options, told, tmp_path, capsys, mine):
+    command = ("train", "--data", mine, *options, "--out", tmp_path / "x")
+    assert told in mistake(capsys, *command)
+
+
+@pytest.mark.parametrize("option", ["--validation", "--test", "--ignore-fields", "--split-seed"])
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_options_of_own_data_need_own_data(command, option, tmp_path, capsys, mine):
+    if (command, option) == ("compare", "--split-seed"):
+        return  # compare has none: its seeds share one split
+    out = ["--out", tmp_path / "x"] if command == "train" else []
+    sentence = mistake(capsys, command, option, "1" if "seed" in option else mine, *out)
+    assert "--data" in sentence and option in sentence
+
+
+# --- own data -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory) -> Path:
+    """A file of questions and answers."""
+    file = tmp_path_factory.mktemp("own") / "mine.jsonl"
+    rows = [{"prompt": f"Is {n} even?", "answer": "no" if n % 2 else "yes"} for n in range(48)]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """One pass through the examples."""
+    from peftcourse.cli import training
+
+    monkeypatch.setattr(training, "PASSES", 1)
+
+
+def test_training_on_own_data_says_how_they_are_split_and_when_it_stops(
+    mine, tmp_path, capsys, few_steps
+):
+    out = tmp_path / "mine"
+    assert main(["train", "--data", str(mine), "--rank", "2", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for told in (
+        r"^\d+ training, \d+ validation and \d+ test examples$",
+        r"^train, validation and test: mine.jsonl, split by a hash of each question with seed 0$",
+        r"^the longest of 48 sequences has \d+ tokens; nothing is cut off$",
+        r"^learning rate 0.003 \(this course found: 0.003 on ",
+        r"^at most \d steps of 8 examples; it ends when 3 validation losses in a row",
+        r"^the weights are those of step \d, with the lowest validation loss$",
+    ):
+        assert re.search(told, printed, re.MULTILINE), told
+    record = json.loads((out / "training.json").read_text(encoding="utf-8"))
+    assert record["model"] == "tiny" and record["files"] == {"data": str(mine)}
+    losses = dict(map(tuple, record["validation"]))
+    assert losses[record["kept"]] == min(losses.values())
+
+
+def test_what_does_not_learn_is_not_saved(mine, tmp_path, capsys, few_steps):
+    out = tmp_path / "mine"
+    command = ["train", "--data", str(mine), "--learning-rate", "1e-12", "--rank", "1"]
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        losses = iter([1.0, 2.0, 3.0, 4.0, 5.0])
+        patch.setattr("peftcourse.experiments.train.validation_loss", lambda *_: next(losses))
+        assert main([*command, "--out", str(out)]) == 1
+    assert "never fell below the 1.000" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
+def test_a_bad_line_is_told_before_a_model_is_loaded(mine, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("peftcourse.experiments.models.load", None)
+    file = tmp_path / "bad.jsonl"
+    file.write_text(mine.read_text() + '\n{"prompt": "q\\ud800", "answer": "a"}')
+    for command in (("train", "--out", tmp_path / "x"), ("compare",)):
+        sentence = mistake(capsys, *command, "--data", file)
+        assert "bad.jsonl, line 49" in sentence and "half a character" in sentence
+    assert "few.jsonl has 1 different examples" in (
+        file.with_name("few.jsonl").write_text('{"text": "a"}')
+        and mistake(capsys, "train", "--data", tmp_path / "few.jsonl", "--out", tmp_path / "x")
+    )
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_lengths_that_cannot_be(command, mine, tmp_path, capsys):
+    out = ["--out", tmp_path / "x"] if command == "train" else ["--journal", tmp_path / "x"]
+    for length, told in (("4", "before anything that is learned"), ("999", "512")):
+        options = ("--data", mine, "--max-length", length, *out)
+        try:
+            code = main([command, *map(str, options)])
+        except SystemExit as ended:
+            code = ended.code
+        assert code == 2 and told in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("where", ["file/below", "file"])
+def test_output_that_cannot_be_written_is_told_at_once(where, mine, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("peftcourse.experiments.models.load", None)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    place = tmp_path / where
+    assert str(place) in mistake(capsys, *TRAIN, "--out", place)
+    assert str(place) in mistake(capsys, "compare", "--journal", place)
+    for command in ("compare", "--json"), ("parity", "--quick", "--out"):
+        assert "folder" in mistake(capsys, *command, tmp_path / "folder")
+        assert "below" in mistake(capsys, *command, tmp_path / "file" / "below")
+
+
+def test_a_place_that_may_not_be_written(tmp_path, monkeypatch):
+    from peftcourse.cli import options
+
+    monkeypatch.setattr("os.access", lambda *_: False)  # as on a read-only file system
+    for check in (options.folder_to_write, options.file_to_write):
+        with pytest.raises(peftlab.PeftlabError, match="may not be written"):
+            check(str(tmp_path / "new" / "place"))
+
+
+@pytest.mark.parametrize("device", ["warp", "cuda:99", "meta9"])
+def test_a_device_that_is_not_there(device, capsys):
+    assert repr(device) in mistake(capsys, "parity", "--quick", "--device", device)
+
+
+def test_a_prompt_that_is_too_long_for_the_model(capsys):
+    sentence = mistake(capsys, "generate", "--prompt", "word " * 500)
+    assert "512; lower --max-new-tokens" in sentence
+
+
+def test_a_folder_that_is_no_adapter_is_told_before_a_model_is_loaded(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("peftcourse.experiments.models.load", None)
+    for command in ("generate", "ship"):
+        assert "is not an adapter" in mistake(capsys, command, "--adapter", tmp_path)
+
+
+def test_shipping_needs_examples_to_measure_with(adapter, capsys, tmp_path):
+    sentence = mistake(capsys, "ship", "--adapter", adapter)
+    assert "was trained on the task voice; say with --data" in sentence
+    bare = tmp_path / "bare"
+    shutil.copytree(adapter, bare)
+    (bare / "training.json").unlink()
+    assert "has no training.json; say with --data" in mistake(capsys, "ship", "--adapter", bare)
+    (bare / "training.json").write_text('{"model": 7}')
+    assert "training.json is damaged" in mistake(capsys, "generate", "--adapter", bare)
+
+
+def test_what_cannot_be_merged_is_told_before_it_is_measured(mine, tmp_path, capsys):
+    from peftcourse.experiments import models
+
+    model = models.load("tiny").model
+    peftlab.save(peftlab.apply(model, peftlab.PromptConfig(2)), tmp_path / "prompt")
+    command = ("ship", "--adapter", tmp_path / "prompt", "--data", mine)
+    sentence = mistake(capsys, *command, "--merged", tmp_path / "merged")
+    assert "Prompt cannot be merged: soft tokens" in sentence and "leave --merged out" in sentence
+    assert not (tmp_path / "merged").exists() and not (tmp_path / "prompt" / "report.md").exists()
+
+
+def test_every_command_refuses_what_it_cannot_do_in_a_short_sentence(capsys, tmp_path):
+    long = "x" * 2000
+    for command in (
+        ("train", "--task", long, "--out", tmp_path / "x"),
+        ("train", "--steps", long, "--out", tmp_path / "x"),
+        ("train", "--model", long, "--out", tmp_path / "x"),
+        ("compare", "--methods", long),
+        ("compare", "--task", long),
+        ("compare", "--model", long),
+        ("compare", "--seeds", long),
+    ):
+        assert len(mistake(capsys, *command)) <= 300
