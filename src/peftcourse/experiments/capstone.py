@@ -286,8 +286,10 @@ def _compared(
     # PEFT puts soft tokens before the input and leaves their logits in the output.
     apart = max((a - b[-len(a) :]).abs().max().item() for a, b in pairs) / largest
     same = apart <= FILE_TOLERANCE[next(model.parameters()).dtype]
+    if apart == 0:
+        return Check(what, True, "the same logits, bit for bit")
     told = "the same logits" if same else "OTHER logits"
-    return Check(what, same, f"{told} (largest difference {apart:.0e} of the largest)")
+    return Check(what, same, f"{told}, up to {apart:.0e} of the largest")
 
 
 def _logits(model: Any, examples: Sequence[Encoded]) -> list[Tensor]:
