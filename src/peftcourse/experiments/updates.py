@@ -48,9 +48,10 @@ def updates(model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, Tensor]
 def nearest_cosines(before: Tensor, after: Tensor, leading: int = 10) -> Tensor:
     """How near each leading singular vector of a tuned matrix is to one of the matrix before.
 
-    For the first left singular vectors of ``after``: the largest |cosine| with any left singular
-    vector of ``before``. A small value is an intruder dimension: a direction of much weight that
-    the pretrained matrix has nothing like (Shuttleworth et al. 2024, arXiv 2410.21228).
+    For the first left singular vectors of ``after``: the largest cosine, its sign left out, with
+    any left singular vector of ``before``. A small value is an intruder dimension: a direction of
+    much weight that the pretrained matrix has nothing like (Shuttleworth et al. 2024, arXiv
+    2410.21228).
 
     Args:
         before, after: (d_out, d_in), the same matrix before and after training.
