@@ -6,13 +6,16 @@ VENV := .venv/bin
 RUN := $(VENV)/python -m
 STAGE := @sh tools/stage.sh
 # One thread per process: the tests run several processes, and two on one core are far slower.
-PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -q -p tools.progress
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
 PORT ?= 8000
 
 # Kernels start from this environment, not from one the user has installed elsewhere.
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# Stages with the same one belong to one run, in the table of times at its end.
+BEGAN ?= $(shell date +%s)
+export BEGAN := $(BEGAN)
 
 .PHONY: help setup book serve test test-full lint unit notebooks chapters browser gpu labs bench wheel format clean
 .NOTPARALLEL:
@@ -23,13 +26,13 @@ help: ## list what there is
 
 setup: .venv/peftlab-installed ## make the virtual environment .venv (the others call it when needed)
 
-.venv/peftlab-installed: requirements.txt pyproject.toml tools/setup.sh
-	$(STAGE) "Set-up: Python packages into .venv (about 2 minutes the first time)" \
+.venv/peftlab-installed: requirements.txt pyproject.toml tools/setup.sh tools/install.py
+	$(STAGE) "Set-up: Python packages into .venv" \
 	  "The line that starts with 'peftlab:' above says what to do." \
 	  sh tools/setup.sh
 
-book: setup ## build the book: every chapter executed, _build/html/index.html
-	$(STAGE) "Book: executing the chapters and writing _build/html" \
+book: chapters ## build the book: every chapter executed, _build/html/index.html
+	$(STAGE) "Book: the pages into _build/html" \
 	  "The messages above name the file and line to mend; make clean book starts from nothing." \
 	  $(RUN) book.build
 
@@ -37,8 +40,9 @@ serve: book ## build the book and show it at http://localhost:8000 (PORT=... for
 	@echo "The book is at http://localhost:$(PORT)/ until you press Ctrl-C."
 	@$(RUN) http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
-test: lint unit notebooks chapters book browser ## run every test, the notebooks and the built book included
+test: lint unit notebooks book browser ## run every test, the notebooks and the built book included
 	@printf '\nEvery test passed.\n'
+	@sh tools/stage.sh
 
 test-full: setup ## run what is slow by nature: answers on 100 seeds, pip installing the wheel
 	$(STAGE) "Slow tests: every answer and known mistake on 100 seeds; pip installs the wheel, lab 03 runs" \
@@ -54,23 +58,23 @@ lint: setup ## check style, and that the labs are what their sources generate
 
 unit: setup ## run the tests of the library, the exercises and the command line
 	$(STAGE) "Tests: the library, the exercises, the command line" \
-	  "Run one again with .venv/bin/python -m pytest PATH::NAME." \
-	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --cov --cov-report=term
+	  "Run one again with .venv/bin/python -m pytest PATH::NAME; .venv/bin/coverage report names lines." \
+	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --cov --cov-report=
 
 notebooks: setup ## run the solutions (outputs compared) and the student labs (they store none)
 	$(STAGE) "Notebooks: solutions, stored outputs compared; student labs, unsolved" \
 	  "make labs shows the failing cell; .venv/bin/peftlab labs build stores a new right output." \
 	  env $(PYTEST) $(WORKERS) --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg solutions labs
 
-chapters: setup ## run the chapters as notebooks; the book reuses their outputs
-	$(STAGE) "Chapters: run once, for the tests and the book" \
+chapters: setup ## run the chapters that changed as notebooks; the book takes their outputs
+	$(STAGE) "Chapters: those that changed are run, for the tests and the book" \
 	  "The cell named above fails; mend it in book/." \
-	  env $(PYTEST) $(WORKERS) -p book.nbval_cache --nbval-lax _build/notebooks
+	  $(RUN) book.execution $(WORKERS) -q -p tools.progress
 
 browser: setup ## look at every page of the built book in headless Chromium
 	$(STAGE) "Browser: every page, both themes" \
 	  "make serve shows the same pages; the failed assertion names the page." \
-	  env $(PYTEST) tests/browser
+	  env $(PYTEST) $(WORKERS) --dist worksteal tests/browser
 
 gpu: setup ## run every lab and solution on a CUDA GPU, in 4 bit and not, into results/
 	$(STAGE) "GPU: labs and solutions, with 4-bit bases and without" \

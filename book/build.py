@@ -12,7 +12,6 @@ import os
 import pprint
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,7 @@ def sphinx_settings(config: dict[str, Any]) -> dict[str, Any]:
         raise_on_invalid=True,
     )
     settings["extensions"] = [name for name in settings["extensions"] if name not in DROPPED]
+    settings["extensions"].append("book.progress")
     for key in PATHS:
         value = settings[key]
         resolved = [str(BOOK / part) for part in ([value] if isinstance(value, str) else value)]
@@ -141,31 +141,18 @@ def main() -> int:
     Returns:
         0 if ``_build/html/index.html`` is there and nothing was warned about, else 1.
     """
-    start = time.perf_counter()
-    print("book: writing Sphinx settings from _config.yml", flush=True)
     write_configuration()
-
     execution.drop_old_caches()
     waiting = [chapter.stem for chapter in execution.chapters() if not execution.is_cached(chapter)]
     if waiting:
-        names = ", ".join(waiting)
-        print(f"book: executing {names} (a few minutes at most), then writing pages", flush=True)
-    else:
-        print("book: every chapter's outputs are up to date; writing pages", flush=True)
+        print(f"   executing {', '.join(waiting)} while reading", flush=True)
     if run_sphinx() != 0:
         # Sphinx would not look at the faulty page again, and a second build would pass.
         (DOCTREES / "environment.pickle").unlink(missing_ok=True)
-        print(
-            "book: FAILED. Each message above names a file under book/ and a line: mend it there "
-            "and run `make book` again (`make clean book` starts from nothing).",
-            file=sys.stderr,
-        )
         return 1
 
     remove_stale_pages()
-    index = HTML / "index.html"
-    print(f"book: done in {time.perf_counter() - start:.0f} s. Read it with `make serve`, or open")
-    print(f"      {index.as_uri()}")
+    print(f"   The book is at {(HTML / 'index.html').as_uri()}, and make serve shows it.")
     return 0
 
 

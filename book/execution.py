@@ -5,13 +5,18 @@ once; the build looks for those outputs in a jupyter-cache before it would run t
 jupyter-cache knows a notebook by its code alone, so the cache's folder is named after everything
 else that the outputs depend on: the package, the recorded results and the pinned versions.
 
-    python -m book.execution      # write _build/notebooks/NN_name.ipynb for every chapter
+    python -m book.execution      # run the chapters whose outputs are not in the cache
+
+Further arguments go to pytest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,6 +182,24 @@ def store(
     open_cache().cache_notebook_bundle(bundle, overwrite=True)
 
 
+def run(arguments: Sequence[str] = ()) -> int:
+    """Run the chapters whose outputs are not in the cache, and keep the outputs of those that pass.
+
+    Args:
+        arguments: for pytest, such as ``["-n", "2"]``.
+
+    Returns:
+        pytest's exit status; 0 if there is nothing to do.
+    """
+    waiting = [chapter.stem for chapter in chapters() if not is_cached(chapter)]
+    print(f"   {len(waiting)} of {len(chapters())} have changed since they ran last.", flush=True)
+    if not waiting:
+        return 0
+    command = [sys.executable, "-m", "pytest", "-p", "book.nbval_cache", "--nbval-lax", *arguments]
+    command += [str(NOTEBOOKS.relative_to(ROOT) / f"{name}.ipynb") for name in waiting]
+    # One thread each: several chapters run at a time.
+    return subprocess.call(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
 if __name__ == "__main__":
-    for written in convert_all():
-        print(written.relative_to(ROOT))
+    sys.exit(run(sys.argv[1:]))

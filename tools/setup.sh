@@ -33,6 +33,6 @@ if ! is_new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev
         stop "$chosen -m venv failed (its message is above): choose another interpreter with PYTHON=python3.12 make setup."
 fi
 
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
+.venv/bin/python tools/install.py ||
     stop "pip could not install requirements.txt (its message is above): check the network and the free disk space (3 GB, 8 GB with CUDA), then run the same command again; it goes on where it stopped."
 touch .venv/peftlab-installed

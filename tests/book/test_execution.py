@@ -134,3 +134,16 @@ def test_the_reference_shows_every_module_of_the_library():
     assert len(modules) > 30
     missing = [module for module in modules if f"automodule:: {module}\n" not in shown]
     assert not missing
+
+
+def test_only_chapters_that_changed_are_run(monkeypatch, capsys):
+    ran = []
+    names = [chapter.stem for chapter in execution.chapters()]
+    monkeypatch.setattr(execution.subprocess, "call", lambda command, **_: ran.append(command) or 1)
+    monkeypatch.setattr(execution, "is_cached", lambda chapter: chapter.stem != names[2])
+    assert execution.run(["-n", "2"]) == 1
+    [command] = ran
+    assert command[-3:] == ["-n", "2", f"_build/notebooks/{names[2]}.ipynb"]
+    assert f"1 of {len(names)} have changed" in capsys.readouterr().out
+    monkeypatch.setattr(execution, "is_cached", lambda chapter: True)
+    assert execution.run() == 0 and len(ran) == 1

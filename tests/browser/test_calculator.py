@@ -1,5 +1,6 @@
 """The calculator's page: its numbers are those of `peftlab.memory`, and anyone can use it."""
 
+import functools
 import json
 import random
 import re
@@ -27,6 +28,12 @@ pytestmark = pytest.mark.browser
 PATH = "calculator.html"
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
 SEED = 20
+
+
+@functools.cache
+def data():
+    """What the page holds; it takes a fifth of a second to make."""
+    return exported.data()
 
 
 def plain(settings):
@@ -59,7 +66,7 @@ def random_case(chance, method):
     """A model and settings that `estimate` takes, and its estimate."""
     while True:
         model = random_model(chance)
-        targets = exported.data()["targets"][model.family]
+        targets = data()["targets"][model.family]
         some = tuple(chance.sample(targets, chance.randint(1, len(targets))))
         try:
             settings = Settings(
@@ -133,7 +140,7 @@ def chosen(page):
         else:
             custom[name] = json_value(text)
     if model == "custom":
-        model = Architecture("custom", "llama", **(exported.data()["defaults_custom"] | custom))
+        model = Architecture("custom", "llama", **(data()["defaults_custom"] | custom))
     return model, Settings(**settings)
 
 
@@ -310,7 +317,7 @@ def test_controls_have_labels_and_results_are_announced(visit):
     field(page, "Batch size").fill("8")
     assert summary.inner_text() != before
     # What colours and bars show is in words as well.
-    assert page.locator(".calc-gpus li").count() == len(exported.data()["gpus"])
+    assert page.locator(".calc-gpus li").count() == len(data()["gpus"])
     for verdict in page.locator(".calc-verdict").all_inner_texts():
         assert re.search(r"(fits: |does not fit: needs )\d+ % of its memory", verdict)
 
