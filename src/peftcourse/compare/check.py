@@ -33,6 +33,11 @@ def checked(plan: Plan, say: Callable[[str], None] = print) -> Plan:
     Raises:
         PeftlabError: something would fail in every run of a model, a task or a method.
     """
+    if models.four_bit_wanted():
+        raise PeftlabError(
+            "PEFTLAB_4BIT asks for a base in 4 bits, on which full fine-tuning cannot train; unset "
+            "it: a comparison has qlora-8 for that."
+        )
     pairs: dict[tuple[str, str], Pair] = {}
     for name in plan.models:
         model, tokenizer, _ = _loaded(name)

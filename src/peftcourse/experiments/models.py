@@ -71,7 +71,7 @@ def load(
         PeftlabError: The name is unknown, or the model cannot be had or read.
     """
     name = _name(name)
-    four_bit = four_bit or os.environ.get("PEFTLAB_4BIT", "0") not in ("", "0")
+    four_bit = four_bit or four_bit_wanted()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}  # never pickle
@@ -195,6 +195,11 @@ def hub_reachable() -> bool:
     asking.start()
     asking.join(HUB_TIMEOUT)
     return answered.is_set()
+
+
+def four_bit_wanted() -> bool:
+    """Whether ``PEFTLAB_4BIT`` asks for bases in 4 bits."""
+    return os.environ.get("PEFTLAB_4BIT", "0") not in ("", "0")
 
 
 def _name(name: str | Path | None) -> str:

@@ -74,6 +74,12 @@ def test_methods_that_do_not_fit_a_model_are_named_with_those_that_do(tmp_path):
     assert told.endswith("; take --methods full,lora-8.")
 
 
+def test_a_base_in_four_bits_is_refused(monkeypatch):
+    monkeypatch.setenv("PEFTLAB_4BIT", "1")
+    with pytest.raises(PeftlabError, match="PEFTLAB_4BIT asks for .* unset it"):
+        checked("quick")
+
+
 def test_an_unknown_model_is_named_at_once():
     with pytest.raises(PeftlabError, match="unknown model 'tinny'"):
         checked("quick", "tinny")
