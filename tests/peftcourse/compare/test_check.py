@@ -76,7 +76,7 @@ def test_methods_that_do_not_fit_a_model_are_named_with_those_that_do(tmp_path):
 
 def test_a_base_in_four_bits_is_refused(monkeypatch):
     monkeypatch.setenv("PEFTLAB_4BIT", "1")
-    with pytest.raises(PeftlabError, match="PEFTLAB_4BIT asks for .* unset it"):
+    with pytest.raises(PeftlabError, match=r"PEFTLAB_4BIT asks for .* unset it"):
         checked("quick")
 
 
