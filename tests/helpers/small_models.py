@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from peftcourse.experiments import models
 from peftcourse.parity.models import (
@@ -19,12 +22,20 @@ __all__ = [
     "FAMILIES",
     "GQA",
     "build",
+    "checkpoint_activations",
     "llama",
     "randomise_adapter",
     "relative_error",
     "save_one_layer",
     "token_ids",
 ]
+
+
+def checkpoint_activations(model: nn.Module, options: dict[str, Any] | None = None) -> None:
+    """Turn gradient checkpointing on, whatever this transformers calls the method."""
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    enable = next(getattr(model, name) for name in names if hasattr(model, name))
+    enable(options)
 
 
 def save_one_layer(folder: Path) -> Path:

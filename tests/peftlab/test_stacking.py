@@ -5,7 +5,14 @@ import itertools
 
 import pytest
 import torch
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import (
+    FAMILIES,
+    build,
+    checkpoint_activations,
+    randomise_adapter,
+    relative_error,
+    token_ids,
+)
 from soft import LEFT_PADDED, adapter_parameters, check_generation, gradients, train
 
 import peftlab
@@ -75,7 +82,7 @@ def test_gradient_checkpointing_changes_no_gradient(stack, family, use_reentrant
     torch.manual_seed(3)  # dropout is on, and recomputing has to draw the same
     logits = model(ids, attention_mask=LEFT_PADDED).logits
     expected = gradients(logits, parameters)
-    model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
+    checkpoint_activations(model, {"use_reentrant": use_reentrant})
     calls = []
     first = next(m for path, m in named_layers(model) if path.startswith(blocks(model)[0] + "."))
     innermost(first).register_forward_hook(lambda *_: calls.append(1))
@@ -102,7 +109,7 @@ def test_two_batches_of_different_size_can_wait_for_one_backward_pass():
         )
 
     expected = torch.autograd.grad(loss(), parameters)
-    model.activation_checkpointing_enable()
+    checkpoint_activations(model)
     for found, reference in zip(torch.autograd.grad(loss(), parameters), expected, strict=True):
         assert relative_error(found, reference) < 1e-10
 

@@ -223,14 +223,15 @@ class PrefixLayer(VirtualTokens):
     def forward(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
         if not self.active:
             return self.base(input_ids=input_ids, **inputs)
-        inputs = self.widened_mask(self.shifted_positions(inputs))
         cache = inputs.get("past_key_values")
+        begins = self.start(cache)  # first: a cache of fixed size may bring a mask of its own
+        inputs = self.widened_mask(self.shifted_positions(inputs))
         our_own = cache is None
         if our_own:
             from transformers import DynamicCache
 
             cache = DynamicCache(config=self.config)
-        if self.start(cache):
+        if begins:
             self.note(cache)
             given = input_ids if input_ids is not None else inputs["inputs_embeds"]
             for layer, (keys, values) in enumerate(self.keys_and_values(given.shape[0])):

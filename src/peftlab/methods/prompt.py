@@ -108,9 +108,10 @@ class PromptLayer(VirtualTokens):
     def forward(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
         if not self.active:
             return self.base(input_ids=input_ids, **inputs)
-        inputs = self.widened_mask(self.shifted_positions(inputs))
         cache = inputs.get("past_key_values")
-        if not self.start(cache):
+        begins = self.start(cache)  # first: a cache of fixed size may bring a mask of its own
+        inputs = self.widened_mask(self.shifted_positions(inputs))
+        if not begins:
             return self.base(input_ids=input_ids, **inputs)
         self.note(cache)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import peft
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from peftlab.memory import Settings, estimate, read
@@ -52,12 +53,26 @@ def kept(model, tokens):
     return sum(storage.nbytes() for storage in storages.values())
 
 
+def grouped_heads_are_fused() -> bool:
+    """Whether attention with grouped heads keeps no (n, n) matrix on the CPU, as on a GPU.
+
+    It does so in torch 2.13 and does not in 2.7.
+    """
+    queries, keys = torch.zeros(1, 2, 64, 8, requires_grad=True), torch.zeros(1, 1, 64, 8)
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, id):
+        F.scaled_dot_product_attention(queries, keys, keys, is_causal=True, enable_gqa=True)
+    return max(sizes) < 64 * 64
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("fields", [LLAMA, QWEN3], ids=lambda fields: fields["model_type"])
 def test_activations_are_those_that_autograd_keeps(name, precision, fields):
     if precision == "fp32" and fields is QWEN3:
         fields = QWEN3 | {"num_key_value_heads": 4}  # grouped heads take another path on a GPU
+    elif fields is QWEN3 and not grouped_heads_are_fused():
+        pytest.skip("this torch keeps the attention matrix of grouped heads on the CPU")
     fields = dict(fields)
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

@@ -8,7 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import FAMILIES, GQA, build, randomise_adapter, relative_error, token_ids
+from small_models import (
+    FAMILIES,
+    GQA,
+    build,
+    checkpoint_activations,
+    randomise_adapter,
+    relative_error,
+    token_ids,
+)
 from soft import (
     LEFT_PADDED,
     adapter_parameters,
@@ -199,7 +207,7 @@ def test_switching_off_and_removing_give_the_base_back():
 def test_the_prefix_stays_in_float32_on_a_16_bit_base(dtype, checkpointed):
     model = adapted(dtype=dtype).train()
     if checkpointed:
-        model.activation_checkpointing_enable()
+        checkpoint_activations(model)
     (prefix,) = adapter_parameters(model)
     logits = model(token_ids()).logits
     assert (prefix.dtype, logits.dtype) == (torch.float32, dtype)

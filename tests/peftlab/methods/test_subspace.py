@@ -7,7 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import (
+    FAMILIES,
+    build,
+    checkpoint_activations,
+    randomise_adapter,
+    relative_error,
+    token_ids,
+)
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -212,7 +219,7 @@ def test_gradient_checkpointing_changes_no_gradient():
         return z.grad.clone()
 
     plain = gradient()
-    model.activation_checkpointing_enable({"use_reentrant": False})
+    checkpoint_activations(model, {"use_reentrant": False})
     assert relative_error(gradient(), plain) < 1e-6
 
 

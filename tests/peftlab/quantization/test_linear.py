@@ -9,7 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import (
+    FAMILIES,
+    build,
+    checkpoint_activations,
+    randomise_adapter,
+    relative_error,
+    token_ids,
+)
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -323,7 +330,7 @@ def test_gradient_checkpointing_changes_no_gradient(family, reentrant):
     model.train()
     plain = gradients(model, token_ids(), parameters)
     model.zero_grad()
-    model.activation_checkpointing_enable({"use_reentrant": reentrant})
+    checkpoint_activations(model, {"use_reentrant": reentrant})
     model.enable_input_require_grads()
     checkpointed = gradients(model, token_ids(), parameters)
     assert relative_error(checkpointed, plain) < 1e-6
