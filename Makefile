@@ -17,7 +17,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 BEGAN ?= $(shell date +%s)
 export BEGAN := $(BEGAN)
 
-.PHONY: help setup book serve test test-full lint unit notebooks chapters browser gpu labs bench wheel format clean
+.PHONY: help setup book serve test test-full test-lowest lint unit notebooks chapters browser gpu labs bench wheel format clean
 .NOTPARALLEL:
 
 help: ## list what there is
@@ -48,6 +48,19 @@ test-full: setup ## run what is slow by nature: answers on 100 seeds, pip instal
 	$(STAGE) "Slow tests: every answer and known mistake on 100 seeds; pip installs the wheel, lab 03 runs" \
 	  "Run one again with .venv/bin/python -m pytest -m full PATH::NAME." \
 	  env $(PYTEST) $(WORKERS) --dist loadgroup -m full tests
+
+test-lowest: .venv-lowest/installed ## run the library's tests with the oldest packages that it accepts
+	$(STAGE) "Tests: the library, with the oldest packages that pyproject.toml accepts" \
+	  "Mend the library, or raise the bound in pyproject.toml to a version that works." \
+	  env OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -q -W default tests/peftlab
+
+# numpy 1.26 has wheels for Python 3.11 and 3.12. Old packages warn of much, which is no failure.
+.venv-lowest/installed: pyproject.toml tools/lowest.py
+	$(STAGE) "Set-up: the oldest packages into .venv-lowest (6 GB: old PyTorch brings CUDA)" \
+	  "It takes Python 3.11 or 3.12: PYTHON=python3.12 make test-lowest names one." \
+	  sh -c '$${PYTHON:-python3.11} -m venv --clear .venv-lowest && cd .venv-lowest \
+	    && bin/python ../tools/lowest.py labs > pins.txt \
+	    && bin/python -m pip install --quiet -r pins.txt pytest hypothesis -e .. && touch installed'
 
 lint: setup ## check style, and that the labs are what their sources generate
 	$(STAGE) "Style: ruff" "make format mends most of it; the rest is named above." \

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import peftlab
+from tools import lowest
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -101,6 +102,14 @@ def test_pins_are_within_the_ranges_of_the_package():
         assert name in pinned, f"{name} is in pyproject.toml but not in requirements.txt"
         [pin] = pinned[name].specifier
         assert pin.version in wanted.specifier, f"{pinned[name]} is not {wanted}"
+
+
+def test_the_lowest_versions_are_the_bounds_of_the_ranges():
+    project = PYPROJECT["project"]
+    stated = project["dependencies"] + project["optional-dependencies"]["labs"]
+    assert sorted(line.replace(">=", "==") for line in stated) == lowest.pins("labs")
+    with pytest.raises(ValueError, match="no extra 'laps'"):
+        lowest.pins("laps")
 
 
 def test_colab_installs_no_book_tool():

@@ -23,8 +23,9 @@ def pins(*extras: str) -> list[str]:
     """
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     known = project["optional-dependencies"]
-    if unknown := set(extras) - known.keys():
-        raise ValueError(f"pyproject.toml has no extra {unknown}; it has {', '.join(known)}")
+    for extra in extras:
+        if extra not in known:
+            raise ValueError(f"pyproject.toml has no extra {extra!r}; it has {', '.join(known)}")
     stated = [*project["dependencies"], *(line for extra in extras for line in known[extra])]
     found = []
     for requirement in stated:
