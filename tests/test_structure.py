@@ -1,246 +1,302 @@
-"""The rules of the two packages: where imports point, how large they are, what is called how.
-
-``src/peftlab`` is the library, ``src/peftcourse`` the course that is made with it. Imports are read
-from the source, so that one inside a function or under ``TYPE_CHECKING`` counts like any other.
-"""
+"""The structure keeps its rules: who imports whom, what is how large, one name for one lesson."""
 
 import ast
+import graphlib
 import io
 import re
 import subprocess
 import sys
 import tokenize
-from functools import cache
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from peftcourse.exercises import LESSONS
+
 ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
 PACKAGES = ("peftlab", "peftcourse")
-LIBRARY = ROOT / "src" / "peftlab"
 
-# The library from the bottom up. A module imports from its own floor or from one below.
-FLOORS = (
-    ("errors", "lowrank", "memory"),
-    ("quantization.formats", "quantization.nf4", "quantization.bitsandbytes"),
-    ("layers", "targets", "copies", "inject"),
-    ("methods", "quantization.linear", "quantization.loading"),
-    ("merging", "quantization.merging", "peft_format", "checkpoint"),
-)
-# The course, with the whole library below it.
-ROOMS = (
-    ("data", "calculator", "doctor"),
-    ("experiments", "exercises"),
-    ("figures", "compare", "labs", "parity"),
-    ("recommend", "grading"),
-    ("cli",),
-)
-# Tables of data: long, and read like one.
+# The floors of each package, from the ground up. On a floor, "|" stands between its rooms, and a
+# room is one or more modules with all that is in them. A module may import from its own room and
+# from the floors below; never from above, nor from the room next door.
+FLOORS = {
+    "peftlab": """
+        errors
+        lowrank | memory | quantization.formats quantization.nf4 quantization.bitsandbytes
+        layers targets copies inject
+        methods | merging quantization
+        peft_format checkpoint peftlab
+    """,
+    # The library is the ground that the course stands on.
+    "peftcourse": """
+        peftlab
+        calculator | doctor | exercises | experiments
+        compare | figures | labs | parity | peftcourse
+        grading | recommend
+        cli
+    """,
+}
+
+# Not code to read from the first line to the last, but a table to look things up in.
 TABLES = {"memory/formulas.py"}
-MAX_LINES, MAX_CODE_LINES = 400, 4800
-MAX_TRACKED = 40 * 2**20
+LONGEST_FILE = 400  # lines of any kind
+MOST_CODE = 4800  # lines in all files together, without blank ones, comments and docstrings
 
-# Benchmarks and results that measure the course as a whole, or several lessons.
-SHARED = {
-    "classroom",
-    "compare",
-    "gpu",
-    "grading",
-    "import",
-    "myths",
-    "parity",
-    "pretrain",
-    "wrong",
+# What `import peftlab`, and every module in it, works without.
+NOT_LOADED = {
+    "peftcourse", "matplotlib", "transformers", "peft", "bitsandbytes",
+    "IPython", "ipykernel", "jupyter_client", "jupyter_core", "notebook", "nbformat", "nbclient",
+}  # fmt: skip
+
+# Benchmarks and results that belong to no lesson, by the first part of their names.
+OF_NO_LESSON = {
+    "classroom": "a made-up class, for `grading`",
+    "compare": "peftlab compare: all methods on the same data",
+    "gpu": "make gpu: the notebooks on a GPU",
+    "grading": "what grading a class takes",
+    "import": "what `import peftlab` takes",
+    "myths": "the appendix of common claims",
+    "parity": "peftlab parity: every method beside its reference",
+    "pretrain": "how the bundled model was made",
+    "task": "the tasks that every lesson trains on",
+    "wrong": "which mistakes the exercises recognize",
 }
 
 
-@cache
-def modules() -> dict[str, Path]:
-    """Every module of both packages by its dotted name."""
+def modules(package: str) -> dict[str, Path]:
+    """Dotted name → file, of a whole package."""
     found = {}
-    for package in PACKAGES:
-        for path in (ROOT / "src" / package).rglob("*.py"):
-            parts = path.relative_to(ROOT / "src").with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for path in sorted((SOURCE / package).rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
-@cache
-def imports(name: str, inside_functions: bool = True) -> frozenset[str]:
-    """The modules of the two packages that a module imports, wherever the import stands."""
-    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
-    lazy = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
+MODULES = {name: path for package in PACKAGES for name, path in modules(package).items()}
+
+
+def imports(module: str) -> set[str]:
+    """The modules of ours that a module imports, wherever in it: in functions and for types too."""
     found = set()
-    for node in ast.walk(tree):
-        if id(node) in lazy and not inside_functions:
-            continue
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name} imports relatively; name the package"
-            # `from package import module` means the module, if there is one.
-            whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= (whole & modules().keys()) or {node.module}
-    return frozenset((found & modules().keys()) - {name})
+            assert node.level == 0, f"{module}: write the whole name of what it imports"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in MODULES else node.module)
+    return (found & MODULES.keys()) - {module}
 
 
-def floor_of(name: str, floors: tuple[tuple[str, ...], ...]) -> int | None:
-    """The number of the floor that a module is on: that of the longest prefix of its name."""
-    inside = name.partition(".")[2]
-    places = {prefix: number for number, prefixes in enumerate(floors) for prefix in prefixes}
-    fitting = [p for p in places if inside == p or inside.startswith(p + ".")]
-    return places[max(fitting, key=len)] if fitting else None
+# --- who imports whom ----------------------------------------------------------------------------
 
 
 def test_the_library_knows_nothing_of_the_course():
-    up = {name for name in modules() if name.startswith("peftlab")}
-    assert not [(name, other) for name in up for other in imports(name) if "peftcourse" in other]
-    assert not [p for p in LIBRARY.rglob("*.py") if "peftcourse" in p.read_text(encoding="utf-8")]
+    found = [
+        name for name, path in modules("peftlab").items() if "peftcourse" in path.read_text("utf-8")
+    ]
+    assert not found, f"src/peftlab names peftcourse: {found}"
 
 
-def test_importing_the_library_loads_neither_the_course_nor_a_notebook():
-    names = sorted(name for name in modules() if name.startswith("peftlab"))
-    script = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
-    script += "print(' '.join({name.split('.')[0] for name in sys.modules}))"
+def test_the_library_loads_nothing_that_it_can_do_without():
+    names = ", ".join(modules("peftlab"))
+    script = f"import {names}, sys; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    forbidden = {
-        *("peftcourse", "matplotlib", "transformers", "peft", "bitsandbytes"),
-        *("IPython", "jupyter_core", "notebook", "nbformat", "ipykernel"),
-    }
-    assert not set(done.stdout.split()) & forbidden
+    loaded = set(done.stdout.split())
+    assert {"peftlab", "torch"} <= loaded
+    assert not loaded & NOT_LOADED
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_imports_go_in_a_circle(package):
-    # The package itself hands out names that it imports when they are asked for.
-    arrows = {
-        name: imports(name) - {package}
-        for name in modules()
-        if name != package and name.startswith(package)
-    }
+def test_no_files_import_each_other_in_a_circle(package):
+    own = modules(package)
+    graph = {name: imports(name) & own.keys() for name in own}
     try:
-        TopologicalSorter(arrows).prepare()
-    except CycleError as error:
-        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
-@pytest.mark.parametrize(("package", "floors"), [("peftlab", FLOORS), ("peftcourse", ROOMS)])
-def test_imports_point_down(package, floors):
-    wrong = []
-    for name in modules():
-        if name == package or not name.startswith(package + "."):
+def rooms(package: str) -> dict[str, tuple[int, str]]:
+    """Module → (its floor, its room); the longest name that a room lists decides."""
+    listed = {}
+    for floor, line in enumerate(FLOORS[package].strip().splitlines()):
+        for room in line.split("|"):
+            for name in room.split():
+                whole = name if name in PACKAGES else f"{package}.{name}"
+                assert whole not in listed, f"{name} has two rooms"
+                listed[whole] = (floor, room.strip())
+    unknown = listed.keys() - MODULES.keys()
+    assert not unknown, f"no such modules: {unknown}"
+    found = {}
+    for module in MODULES:
+        parts = module.split(".")
+        if parts[0] not in (package, "peftlab"):
             continue
-        own = floor_of(name, floors)
-        if own is None:
-            # Only the `__init__` of a folder whose modules are on several floors.
-            assert modules()[name].name == "__init__.py" and not imports(name), name
-            continue
-        for other in imports(name):
-            below = floor_of(other, floors) if other.startswith(package + ".") else None
-            if below is not None and below > own:
-                wrong.append(f"{name} (floor {own}) imports {other} (floor {below})")
-    assert not wrong, wrong
+        # The name of a package stands for its own __init__ alone; the library's is a room below.
+        least = 1 if parts[0] != package or len(parts) == 1 else 2
+        names = [".".join(parts[:count]) for count in range(len(parts), least - 1, -1)]
+        room = next((listed[name] for name in names if name in listed), None)
+        assert room is not None, f"{module} has no room in FLOORS"
+        found[module] = room
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_arrows_go_down(package):
+    where = rooms(package)
+    wrong = [
+        f"{module} imports {other}: {where[module][1]!r} on floor {where[module][0] + 1}, "
+        f"{where[other][1]!r} on floor {where[other][0] + 1}"
+        for module in modules(package)
+        for other in sorted(imports(module))
+        if where[module] != where[other] and where[module][0] <= where[other][0]
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert max(floor for floor, _ in where.values()) + 1 <= 5
+
+
+# --- how large it is -----------------------------------------------------------------------------
+
+
+def docstring_lines(text: str) -> set[int]:
+    places = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, places) and ast.get_docstring(node, clean=False) is not None:
+            lines |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return lines
 
 
 def code_lines(text: str) -> int:
-    """Lines with code on them: neither blank nor comments nor docstrings."""
-    docstrings: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        owns = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if owns and ast.get_docstring(node, clean=False) is not None:
-            docstrings |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-    silent = {
-        *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
-        *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
-    }
+    """Lines with code on them: no blank ones, comments or docstrings."""
+    blank = (
+        tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )  # fmt: skip
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in silent:
+        if token.type not in blank:
             lines |= set(range(token.start[0], token.end[0] + 1))
-    return len(lines - docstrings)
+    return len(lines - docstring_lines(text))
 
 
-def test_lines_of_code_are_counted_as_they_are_meant():
-    assert code_lines('"""A\ndocstring."""\n\n# why\nx = 1  # one\n') == 1
-    assert code_lines('def f():\n    """Says."""\n    return """two\nlines"""\n') == 3
+def test_lines_of_code_are_counted_as_people_count_them():
+    text = '''"""A docstring
+
+of three lines."""
+
+x = """a
+b"""  # two lines
+
+# none
+def f():
+    "A docstring."
+    return 1
+'''
+    assert code_lines(text) == 4
 
 
-def test_the_library_is_small():
-    texts = {path: path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py")}
+def test_the_library_can_be_read_in_an_afternoon():
+    texts = {name: path.read_text(encoding="utf-8") for name, path in modules("peftlab").items()}
+    assert sum(map(code_lines, texts.values())) <= MOST_CODE
     long = {
-        str(path.relative_to(LIBRARY))
-        for path, text in texts.items()
-        if len(text.splitlines()) > MAX_LINES
+        str(MODULES[name].relative_to(SOURCE / "peftlab")): len(text.splitlines())
+        for name, text in texts.items()
     }
-    assert long <= TABLES
-    assert sum(map(code_lines, texts.values())) <= MAX_CODE_LINES
+    long = {name: lines for name, lines in long.items() if lines > LONGEST_FILE}
+    assert long.keys() == TABLES, f"part these by meaning: {long}"
 
 
-def test_the_readme_shows_every_file_of_the_library():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [tree] = re.findall(r"```text\nsrc/peftlab/\n(.*?)```", readme, re.DOTALL)
-    shown, folder = {}, ""
-    for line in tree.splitlines():
-        entry = re.fullmatch(r"( +)([\w./]+) *(.*)", line)
-        assert entry, line
-        indent, name, what = entry.groups()
-        if name.endswith("/"):
-            folder = name
-        else:
-            assert what, f"{name} stands without what it is for"
-            shown[(folder if len(indent) > 2 else "") + name] = what
-    there = {str(path.relative_to(LIBRARY)) for path in LIBRARY.rglob("*.py")}
-    # A folder's own `__init__` says only what the folder is.
-    there -= {name for name in there if name.endswith("/__init__.py")}
-    assert set(shown) == there
-
-
-def lessons() -> list[str]:
-    """``01_memory`` and so on; lesson 00 has no lab."""
-    return sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]_*.md"))[1:]
-
-
-@pytest.mark.parametrize("lesson", lessons())
-def test_a_lesson_has_one_name_everywhere(lesson):
-    from peftcourse.exercises import LESSONS
-
-    name = lesson.partition("_")[2]
-    for place in (
-        f"labs/{lesson}.ipynb",
-        f"solutions/{lesson}.md",
-        f"solutions/{lesson}.ipynb",
-        f"src/peftcourse/exercises/{name}/__init__.py",
-        f"src/peftcourse/figures/{name}.py",
-        f"tests/peftcourse/exercises/test_{name}.py",
-    ):
-        assert (ROOT / place).is_file(), place
-    assert {part.id.partition(".")[0] for part in LESSONS[lesson].parts} == {name}
-
-
-def test_nothing_else_is_called_like_a_lesson():
-    names = {lesson.partition("_")[2] for lesson in lessons()}
-    packages = {
-        path.parent.name for path in (ROOT / "src/peftcourse/exercises").glob("*/__init__.py")
-    }
-    assert packages == names
-    figures = {path.stem for path in (ROOT / "src/peftcourse/figures").glob("*.py")}
-    assert figures - {"__init__", "style", "start", "myths"} == names
-    for folder, kind in (("benchmarks", "py"), ("results", "json")):
-        for path in (ROOT / folder).glob(f"[a-z]*.{kind}"):
-            assert path.stem.partition("_")[0] in names | SHARED, f"{folder}/{path.name}"
-
-
-def test_what_git_tracks_is_small():
+def test_the_repository_is_small():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode != 0:
         pytest.skip("not a git checkout, so there is no list of the repository's files")
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    assert sum(path.stat().st_size for path in paths if path.is_file()) <= MAX_TRACKED
+    total = sum(path.stat().st_size for path in paths if path.is_file())
+    assert total <= 40 * 2**20, f"{total / 2**20:.1f} MiB are tracked"
+
+
+# --- one lesson, one name ------------------------------------------------------------------------
+
+NUMBERED = sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]_*.md"))
+LABS = [stem for stem in NUMBERED if not stem.startswith("00_")]  # lesson 00 has no lab
+NAMES = [stem[3:] for stem in LABS]
+
+
+def names_in(folder: str, pattern: str) -> set[str]:
+    return {path.stem for path in (ROOT / folder).glob(pattern) if path.name != "__pycache__"}
+
+
+def test_lessons_are_numbered_one_after_the_other():
+    assert [int(stem[:2]) for stem in NUMBERED] == list(range(len(NUMBERED)))
+    assert len({stem[3:] for stem in NUMBERED}) == len(NUMBERED)
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern"),
+    [("labs", "*.ipynb"), ("solutions", "*.md"), ("solutions", "*.ipynb")],
+    ids=" ".join,
+)
+def test_every_lesson_has_its_lab_and_its_solution(folder, pattern):
+    assert names_in(folder, pattern) == set(LABS)
+
+
+def test_every_lesson_has_its_exercises_figures_and_tests():
+    packages = {path.parent.name for path in SOURCE.glob("peftcourse/exercises/*/__init__.py")}
+    assert packages == set(NAMES)
+    assert set(NAMES) <= names_in("src/peftcourse/figures", "*.py")
+    assert set(NAMES) <= {n[5:] for n in names_in("tests/peftcourse/exercises", "test_*.py")}
+
+
+def test_exercises_are_called_by_their_lesson():
+    assert list(LESSONS) == LABS
+    for stem, lesson in LESSONS.items():
+        wrong = [part.id for part in lesson.parts if not part.id.startswith(f"{stem[3:]}.")]
+        assert not wrong
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "results"])
+def test_benchmarks_and_results_are_called_by_their_lesson(folder):
+    stems = names_in(folder, "[!_]*.*")
+    assert stems
+    heads = {stem: stem.split("_")[0] for stem in stems}
+    assert not {stem for stem, head in heads.items() if head not in {*NAMES, *OF_NO_LESSON}}
+    assert not OF_NO_LESSON.keys() & set(NAMES)
+
+
+# --- the README's tree ---------------------------------------------------------------------------
+
+
+def tree(document: str) -> Iterator[tuple[str, str]]:
+    """(path, what it is for) of each line below ``src/peftlab/`` in a document."""
+    [block] = re.findall(r"```text\nsrc/peftlab/\n(.*?)```", document, re.DOTALL)
+    above: list[str] = []
+    for line in block.splitlines():
+        [(indent, name, what)] = re.findall(r"^((?:  )+)(\S+) *(.*)$", line)
+        del above[len(indent) // 2 - 1 :]
+        yield "".join([*above, name]), what
+        if name.endswith("/"):
+            above.append(name)
+
+
+def test_the_readme_names_every_file_of_the_library():
+    lines = list(tree((ROOT / "README.md").read_text(encoding="utf-8")))
+    paths = (str(path.relative_to(SOURCE / "peftlab")) for path in modules("peftlab").values())
+    # A folder's line stands for its __init__.py, which says no more.
+    there = {path.replace("/__init__.py", "/") for path in paths}
+    named = [path for path, _ in lines]
+    assert len(named) == len(set(named))
+    assert set(named) == there, f"missing {there - set(named)}, gone {set(named) - there}"
+    assert not [path for path, what in lines if not what], "say what it is for"
+
+
+def test_the_readme_says_how_large_the_library_is():
+    [lines] = re.findall(r"([\d,]+) lines of code", (ROOT / "README.md").read_text("utf-8"))
+    counted = sum(code_lines(path.read_text("utf-8")) for path in modules("peftlab").values())
+    assert abs(int(lines.replace(",", "")) - counted) <= 100, counted
