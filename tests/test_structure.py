@@ -60,7 +60,6 @@ OF_NO_LESSON = {
     "myths": "the appendix of common claims",
     "parity": "peftlab parity: every method beside its reference",
     "pretrain": "how the bundled model was made",
-    "task": "the tasks that every lesson trains on",
     "wrong": "which mistakes the exercises recognize",
 }
 
@@ -250,7 +249,7 @@ def test_every_lesson_has_its_lab_and_its_solution(folder, pattern):
 def test_every_lesson_has_its_exercises_figures_and_tests():
     packages = {path.parent.name for path in SOURCE.glob("peftcourse/exercises/*/__init__.py")}
     assert packages == set(NAMES)
-    assert set(NAMES) <= names_in("src/peftcourse/figures", "*.py")
+    assert names_in("src/peftcourse/figures", "[!_]*.py") == {*NAMES, "start", "myths", "style"}
     assert set(NAMES) <= {n[5:] for n in names_in("tests/peftcourse/exercises", "test_*.py")}
 
 
@@ -261,12 +260,11 @@ def test_exercises_are_called_by_their_lesson():
         assert not wrong
 
 
-@pytest.mark.parametrize("folder", ["benchmarks", "results"])
-def test_benchmarks_and_results_are_called_by_their_lesson(folder):
-    stems = names_in(folder, "[!_]*.*")
-    assert stems
+def test_benchmarks_and_results_are_called_by_their_lesson():
+    stems = names_in("benchmarks", "[!_]*.py") | names_in("results", "*.json")
     heads = {stem: stem.split("_")[0] for stem in stems}
     assert not {stem for stem, head in heads.items() if head not in {*NAMES, *OF_NO_LESSON}}
+    assert not OF_NO_LESSON.keys() - set(heads.values()), "gone"
     assert not OF_NO_LESSON.keys() & set(NAMES)
 
 

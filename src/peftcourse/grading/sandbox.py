@@ -49,6 +49,10 @@ START = 120.0  # seconds within which torch has to be imported
 GRACE = 5.0  # seconds beyond a time limit after which the server itself is taken for dead
 MAX_REPLY = 17 << 20  # bytes: the result of a child and one line
 
+# From 23.10 on, Ubuntu lets no ordinary user's program make the namespaces that bubblewrap needs.
+USERNS = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+ALLOW_USERNS = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+
 NO_BUBBLEWRAP = (
     "answers are strangers' code, and bubblewrap, which would keep them away from your files and "
     "network, {why}. Install it (on Debian and Ubuntu: apt-get install bubblewrap), or add "
@@ -108,7 +112,10 @@ def why_no_bubblewrap() -> str | None:
     )
     if trial.returncode:
         lines = trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"]
-        return f"does not work here ({lines[-1]})"
+        why = f"does not work here ({lines[-1]})"
+        if USERNS.is_file() and USERNS.read_text(encoding="ascii").strip() == "1":
+            why += f": Ubuntu forbids what it is made of, and `{ALLOW_USERNS}` allows it"
+        return why
     return None
 
 

@@ -193,6 +193,22 @@ def test_ray_gives_the_same_rows(classroom, tmp_path):
     ).read_bytes()
 
 
+def test_where_ubuntu_forbids_the_sandbox_it_says_how_to_allow_it(tmp_path, monkeypatch):
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2; exit 1\n")
+    program.chmod(0o755)
+    setting = tmp_path / "restrict"
+    setting.write_text("1\n")
+    monkeypatch.setattr(sandbox.sys, "platform", "linux")
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(sandbox, "USERNS", setting)
+    ask = sandbox.why_no_bubblewrap.__wrapped__  # the answer is remembered otherwise
+    why = ask()
+    assert "Permission denied" in why and f"`{sandbox.ALLOW_USERNS}` allows it" in why
+    setting.write_text("0\n")
+    assert ask().endswith("(setting up uid map: Permission denied)")
+
+
 def test_without_bubblewrap_it_says_so_and_asks_for_unsafe(classroom, tmp_path, monkeypatch):
     monkeypatch.setattr(sandbox, "why_no_bubblewrap", lambda: "is not installed")
     with pytest.raises(PeftlabError, match=r"bubblewrap.* is not installed.*--unsafe"):
