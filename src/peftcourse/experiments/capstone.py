@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -274,7 +275,10 @@ def _check_peft(
         return Check(what, None, f"not tried, PEFT does not have the method {kind}")
     if peftlab.adapters(base):
         return Check(what, None, "not tried, the model has other adapters too")
-    loaded = peft.PeftModel.from_pretrained(base, folder)
+    with warnings.catch_warnings():
+        # peft asks transformers by a name that newer versions call old.
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
+        loaded = peft.PeftModel.from_pretrained(base, folder)
     return _compared(what, wanted, _logits(loaded, examples), base)
 
 
