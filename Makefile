@@ -44,10 +44,12 @@ test: lint unit notebooks book browser ## run every test, the notebooks and the 
 	@printf '\nEvery test passed.\n'
 	@sh tools/stage.sh
 
-test-full: setup ## run what is slow by nature: answers on 100 seeds, pip installing the wheel
-	$(STAGE) "Slow tests: every answer and known mistake on 100 seeds; pip installs the wheel, lab 03 runs" \
+test-full: setup ## run what is slow by nature: answers on 100 seeds, pip installing the wheel, whole labs
+	$(STAGE) "Slow tests: answers and known mistakes on 100 seeds; pip installs the wheel, which runs lab 03" \
 	  "Run one again with .venv/bin/python -m pytest -m full PATH::NAME." \
 	  env $(PYTEST) $(WORKERS) --dist loadgroup -m full tests
+	$(STAGE) "Labs: unsolved, on the bundled model" "make labs shows the failing cell." \
+	  env $(PYTEST) $(WORKERS) --nbval labs
 
 test-lowest: .venv-lowest/installed ## run the library's tests with the oldest packages that it accepts
 	$(STAGE) "Tests: the library, with the oldest packages that pyproject.toml accepts" \
@@ -74,10 +76,11 @@ unit: setup ## run the tests of the library, the exercises and the command line
 	  "Run one again with .venv/bin/python -m pytest PATH::NAME; .venv/bin/coverage report names lines." \
 	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --cov --cov-report=
 
-notebooks: setup ## run the solutions (outputs compared) and the student labs (they store none)
-	$(STAGE) "Notebooks: solutions, stored outputs compared; student labs, unsolved" \
+notebooks: setup ## run the solutions (outputs compared) and the student labs (on a small model)
+	$(STAGE) "Notebooks: solutions, stored outputs compared; student labs, unsolved, on a small model" \
 	  "make labs shows the failing cell; .venv/bin/peftlab labs build stores a new right output." \
-	  env $(PYTEST) $(WORKERS) --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg solutions labs
+	  env $(PYTEST) $(WORKERS) -p tests.notebooks.quick_labs \
+	    --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg solutions labs
 
 chapters: setup ## run the chapters that changed as notebooks; the book takes their outputs
 	$(STAGE) "Chapters: those that changed are run, for the tests and the book" \
