@@ -329,7 +329,7 @@ def test_every_answer_cell_is_right_and_every_stub_is_not_attempted(name):
     for notebook, status in zip(notebooks, ("not attempted", "correct"), strict=True):
         space = {}
         for cell in notebook.cells:
-            imports = "from peftcourse.exercises import check" in cell.source
+            imports = "from peftcourse import check" in cell.source
             answer = cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
             if imports or answer:
                 exec(cell.source, space)
