@@ -40,7 +40,8 @@ def checked(plan: Plan, say: Callable[[str], None] = print) -> Plan:
         )
     pairs: dict[tuple[str, str], Pair] = {}
     for name in plan.models:
-        model, tokenizer, _ = _loaded(name)
+        # Fetched here, and not by all workers at once.
+        model, tokenizer = models.load(name, device="cpu", dtype=torch.float32)
         _check_methods(name, model, plan.methods)
         whole = context = models.context(model)
         if whole is not None:
@@ -55,12 +56,6 @@ def checked(plan: Plan, say: Callable[[str], None] = print) -> Plan:
                 fit = _own if pair.files else _task
                 pairs[name, pair.task] = fit(pair, plan, tokenizer, context, say)
     return replace(plan, pairs=tuple(pairs[pair.model, pair.task] for pair in plan.pairs))
-
-
-def _loaded(name: str) -> tuple[nn.Module, PreTrainedTokenizerBase, str]:
-    """The model, which is fetched here and not by all workers at once."""
-    loaded = models.load(name, device="cpu", dtype=torch.float32)
-    return loaded.model, loaded.tokenizer, loaded.name
 
 
 def _check_methods(name: str, model: nn.Module, methods: Sequence[str]) -> None:
