@@ -279,6 +279,12 @@ def test_training_on_own_data_says_how_they_are_split_and_when_it_stops(
     assert losses[record["kept"]] == min(losses.values())
 
 
+def test_a_new_adapter_takes_the_report_of_the_old_one_away(mine, tmp_path, few_steps):
+    (tmp_path / "report.md").write_text("89 %", encoding="utf-8")
+    assert main(["train", "--data", str(mine), "--rank", "1", "--out", str(tmp_path)]) == 0
+    assert not (tmp_path / "report.md").exists()
+
+
 def test_what_does_not_learn_is_not_saved(mine, tmp_path, capsys, few_steps):
     out = tmp_path / "mine"
     command = ["train", "--data", str(mine), "--learning-rate", "1e-12", "--rank", "1"]

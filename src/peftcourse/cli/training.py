@@ -29,6 +29,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Fine-tune a base model with LoRA on a task or on own data, and save the adapter."""
     import peftlab
     from peftcourse.experiments import models, tasks
+    from peftcourse.experiments.capstone import REPORT
     from peftcourse.experiments.train import train as run
 
     # Cheap checks come first: a wrong value should not cost a model's loading time.
@@ -61,6 +62,7 @@ def train(arguments: argparse.Namespace) -> int:
         )
         return 1
     peftlab.save(model, out, name)
+    (out / REPORT).unlink(missing_ok=True)  # it is of the adapter that was there before
     _record(arguments, loaded.name, task, data, schedule, history).write(out)
     print(f"validation loss: {before:.3f} before, {after:.3f} after (nats per token)")
     if schedule.patience:
@@ -234,12 +236,13 @@ def ship(arguments: argparse.Namespace) -> int:
 
     import peftlab
     from peftcourse.experiments import capstone, models, own_data
+    from peftcourse.experiments.capstone import REPORT
     from peftcourse.experiments.training_record import TrainingRecord
 
     warnings.simplefilter("ignore")  # PEFT asks transformers by names that are deprecated
     folder = Path(arguments.adapter)
     record = _adapter(arguments.adapter)
-    options.file_to_write(str(folder / "report.md"))
+    options.file_to_write(str(folder / REPORT))
     merged = options.folder_to_write(arguments.merged) if arguments.merged else None
     files = _test_files(arguments, record)
     record = record or TrainingRecord(model="")
@@ -265,7 +268,7 @@ def ship(arguments: argparse.Namespace) -> int:
         _check_mergeable(model)
     shipped = capstone.inspect(model, tokenizer, data, folder, max_length=length)
     print(shipped.as_markdown())
-    print(f"the report is in {folder / 'report.md'}")
+    print(f"the report is in {folder / REPORT}")
     if merged:
         peftlab.merge(model, keep_base=False)
         model.save_pretrained(merged)

@@ -43,6 +43,7 @@ FILE_TOLERANCE = {
     torch.bfloat16: 0.03,
     torch.float16: 0.005,
 }
+REPORT = "report.md"
 CHECKED = 8  # test examples whose logits are compared
 Z = 1.959964  # of a 95 % interval
 
@@ -221,7 +222,7 @@ def inspect(
         merged_loss,
         checks,
     )
-    (folder / "report.md").write_text(shipped.as_markdown(), encoding="utf-8")
+    (folder / REPORT).write_text(shipped.as_markdown(), encoding="utf-8")
     return shipped
 
 

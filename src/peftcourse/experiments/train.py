@@ -106,25 +106,25 @@ class History:
 
 @dataclass
 class _Lowest:
-    """The lowest validation loss so far, the parameters that have it, and how long ago that was."""
+    """The lowest validation loss so far, the tensors that have it, and how long ago that was."""
 
     loss: float = math.inf
     step: int = 0
     waited: int = 0
-    parameters: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def see(self, step: int, loss: float, trained: dict[str, nn.Parameter]) -> None:
+    def see(self, step: int, loss: float, state: dict[str, Tensor]) -> None:
         """Take note of a validation loss."""
         self.waited += 1
         if loss < self.loss:
             self.loss, self.step, self.waited = loss, step, 0
-            self.parameters = {name: p.detach().clone() for name, p in trained.items()}
+            self.tensors = {name: tensor.detach().clone() for name, tensor in state.items()}
 
     @torch.no_grad()
-    def put_back(self, trained: dict[str, nn.Parameter]) -> None:
-        """Give the model the parameters of that step."""
-        for name, parameter in trained.items():
-            parameter.copy_(self.parameters[name])
+    def put_back(self, state: dict[str, Tensor]) -> None:
+        """Give the model the tensors of that step."""
+        for name, tensor in state.items():
+            tensor.copy_(self.tensors[name])
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -216,12 +216,12 @@ def train(
         torch.manual_seed(config.seed)
         if resume and (Path(folder) / CHECKPOINT_FILE).exists():
             history, lowest = _restore(
-                Path(folder) / CHECKPOINT_FILE, config, trained, optimizer, device
+                Path(folder) / CHECKPOINT_FILE, config, model, trained, optimizer, device
             )
         elif validation:
             history.validation.append((0, validation_loss(model, validation)))
             if config.patience:
-                lowest.see(*history.validation[0], trained)
+                lowest.see(*history.validation[0], _state(model, trained))
 
         first = len(history.steps) + 1
         bar = tqdm(
@@ -262,7 +262,7 @@ def train(
             if validation and (last or _due(step, config.evaluate_every)):
                 history.validation.append((step, validation_loss(model, validation)))
                 if config.patience:
-                    lowest.see(*history.validation[-1], trained)
+                    lowest.see(*history.validation[-1], _state(model, trained))
             if on_step is not None:
                 on_step(step, model)
             history.kept = step
@@ -273,10 +273,23 @@ def train(
             bar.set_postfix(loss=f"{loss:.3f}", **shown)
         bar.close()
     if config.patience:
-        lowest.put_back(trained)
+        lowest.put_back(_state(model, trained))
         history.kept = lowest.step
     model.train(was_training)
     return history
+
+
+def _state(model: nn.Module, trained: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """What trains, and what the adapters hold beside it, such as the directions that AdaLoRA keeps.
+
+    Looked up anew each time, since a method may put another tensor in the place of a buffer.
+    """
+    buffers = {
+        f"{path}.{layer.adapter}.{name}": buffer
+        for path, layer in adapter_layers(model)
+        for name, buffer in layer._buffers.items()
+    }
+    return trained | buffers
 
 
 def _optimizer(
@@ -349,7 +362,7 @@ def _store(
         tensors[f"parameter.{name}"] = parameter.detach()
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value
-    for name, tensor in lowest.parameters.items():
+    for name, tensor in lowest.tensors.items():
         tensors[f"lowest.{name}"] = tensor
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"config": json.dumps(asdict(config)), "history": json.dumps(asdict(history))}
@@ -362,6 +375,7 @@ def _store(
 def _restore(
     file: Path,
     config: TrainConfig,
+    model: nn.Module,
     trained: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     device: torch.device,
@@ -402,8 +416,8 @@ def _restore(
     if config.patience:
         for step, value in history.validation:
             lowest.see(step, value, {})
-        lowest.parameters = {
-            name: tensors[f"lowest.{name}"].to(parameter.device)
-            for name, parameter in trained.items()
+        lowest.tensors = {
+            name: tensors[f"lowest.{name}"].to(tensor.device)
+            for name, tensor in _state(model, trained).items()
         }
     return history, lowest

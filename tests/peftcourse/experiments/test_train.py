@@ -17,7 +17,8 @@ from peftcourse.experiments.train import (
     learning_rate_at,
     train,
 )
-from peftlab import LoRAConfig, PeftlabError
+from peftlab import AdaLoRAConfig, LoRAConfig, PeftlabError
+from peftlab.methods.adalora import RankAllocator
 
 
 def examples(count=12, length=7, seed=0):
@@ -192,6 +193,31 @@ def test_early_stopping_keeps_the_parameters_with_the_lowest_validation_loss(
     assert [step for step, _ in history.validation] == list(range(last + 1))
     assert same(parameters(model), seen[kept])
     assert kept == last or not same(parameters(model), seen[last])
+
+
+def test_what_adalora_has_dropped_since_comes_back_too(monkeypatch, tmp_path):
+    """Directions dropped after the step that is kept would be missing in its file."""
+    config = AdaLoRAConfig(
+        total_steps=8, rank=4, target_rank=1, warmup_steps=2, final_steps=2, every=1
+    )
+    model = peftlab.apply(build("llama"), config)
+    allocator, outputs = RankAllocator(model), {}
+    ids = torch.tensor([[5, 6, 7]])
+
+    def on_step(step, model):
+        allocator(step, model)
+        outputs[step] = model(ids).logits.detach()
+
+    curve(monkeypatch, [5, 4, 3, *range(6, 12)])
+    schedule = TrainConfig(8, 2, 0.05, evaluate_every=1, patience=6)
+    history = train(
+        model, examples(), schedule, validation=examples(2), on_step=on_step, progress=False
+    )
+    assert history.kept == 2 and len(history.steps) == 8
+    torch.testing.assert_close(model(ids).logits, outputs[2])
+    assert not torch.allclose(outputs[2], outputs[8])
+    again = peftlab.load(build("llama"), peftlab.save(model, tmp_path))
+    torch.testing.assert_close(again(ids).logits, outputs[2])
 
 
 def test_without_patience_the_last_parameters_stay(monkeypatch):
