@@ -340,10 +340,19 @@ def test_output_that_cannot_be_written_is_told_at_once(where, mine, tmp_path, ca
 def test_a_place_that_may_not_be_written(tmp_path, monkeypatch):
     from peftcourse.cli import options
 
-    monkeypatch.setattr("os.access", lambda *_: False)  # as on a read-only file system
+    def refuse(**_):
+        raise OSError(30, "Read-only file system")
+
     for check in (options.folder_to_write, options.file_to_write):
-        with pytest.raises(peftlab.PeftlabError, match="may not be written"):
+        assert check(str(tmp_path / "new" / "place")) == tmp_path / "new" / "place"
+        assert not list(tmp_path.iterdir())  # nothing is left of the attempt
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    for check in (options.folder_to_write, options.file_to_write):
+        with pytest.raises(
+            peftlab.PeftlabError, match=r"cannot be written \(Read-only file system"
+        ):
             check(str(tmp_path / "new" / "place"))
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("device", ["warp", "cuda:99", "meta9"])

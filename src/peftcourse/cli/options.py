@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
-import os
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -115,20 +116,18 @@ def add_data(command: argparse.ArgumentParser) -> None:
 
 
 def folder_to_write(path: str) -> Path:
-    """A folder that can be made, or is there; nothing is made yet.
+    """A folder that can be made, or is there, and can be written to; nothing is left in it.
 
     Raises:
         PeftlabError: it cannot be written.
     """
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise PeftlabError(f"{folder} is a file, and a folder is wanted; choose another name.")
-    _check_writable(folder)
+    _try_to_write(folder, folder)
     return folder
 
 
 def file_to_write(path: str) -> Path:
-    """A file that can be made, or written over; nothing is made yet.
+    """A file that can be made, or written over; nothing is left of the attempt.
 
     Raises:
         PeftlabError: it cannot be written.
@@ -136,18 +135,25 @@ def file_to_write(path: str) -> Path:
     file = Path(path)
     if file.is_dir():
         raise PeftlabError(f"{file} is a folder, and a file is wanted; choose another name.")
-    _check_writable(file)
+    _try_to_write(file, file.parent)
     return file
 
 
-def _check_writable(path: Path) -> None:
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if there != path and not there.is_dir():
+def _try_to_write(path: Path, folder: Path) -> None:
+    """Make the folder and a file in it, and take both away again: only trying tells for sure."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
         raise PeftlabError(
-            f"{path} cannot be made, because {there} is a file; choose another name."
-        )
-    if not os.access(there, os.W_OK):
-        raise PeftlabError(f"{there} may not be written; choose another place for {path.name}.")
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from None
+    finally:
+        for place in missing:  # the innermost first
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def check_device(device: str) -> None:
