@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grading.cases.notebooks import EXERCISES, Notebook
+from grading.cases.notebooks import EXERCISES, RIGHT, STUBS, Notebook, text
 
-from peftcourse.exercises.feedback import CORRECT
+from peftcourse.exercises.feedback import CORRECT, NOT_ATTEMPTED
 
 Outcome = tuple[str, str | None]  # status and, if the mistake is a known one, its id
+# Answers that stand for all that a peculiar one beside them must not harm.
+OTHERS = ("lora.delta", "lora.loss", "lora.save")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def case(
     file: str | None = None,
     origin: str | None = None,
     rest: str = CORRECT,
+    whole: bool = True,
     **outcomes: str | Outcome,
 ) -> Honest:
     """A submission.
@@ -47,12 +50,19 @@ def case(
         file: its path in the class.
         origin: what the row calls it, if that is not the path.
         rest: status of the exercises that are not named.
+        whole: with every right answer; else those that are as in the solution are left out, except
+            for `OTHERS`.
         outcomes: by exercise without its ``lora.``: a status, or a status and a mutant's id.
     """
     expected: dict[str, Outcome] = dict.fromkeys(EXERCISES, (rest, None))
     for exercise, outcome in outcomes.items():
         assert f"lora.{exercise}" in expected
         expected[f"lora.{exercise}"] = (outcome, None) if isinstance(outcome, str) else outcome
+    if not whole:
+        for exercise in set(EXERCISES) - set(OTHERS):
+            if text(notebook.cell(exercise)) == RIGHT[exercise]:
+                notebook.answer(exercise, STUBS[exercise])
+                expected[exercise] = (NOT_ATTEMPTED, None)
     content = notebook if isinstance(notebook, bytes) else notebook.bytes()
     file = file or f"{name.replace(' ', '-')}.ipynb"
     return Honest(name, file, content, origin or file, expected)

@@ -79,9 +79,14 @@ CASES = [
     ),
     case("pictures", _with_pictures()),
     case("one line", json.dumps(solved().content).encode()),
-    case("in folders", solved(), file=f"group 1/Zoë O'Hara/attempt-2/{LAB}.ipynb"),
-    case("accents and apostrophes", solved(), file="José «Pepe» d'Ávila (résumé) 李.ipynb"),
-    case("a leading dash", solved(), file="-rf $HOME; #.ipynb"),
+    case("in folders", solved(), file=f"group 1/Zoë O'Hara/attempt-2/{LAB}.ipynb", whole=False),
+    case(
+        "accents and apostrophes",
+        solved(),
+        file="José «Pepe» d'Ávila (résumé) 李.ipynb",
+        whole=False,
+    ),
+    case("a leading dash", solved(), file="-rf $HOME; #.ipynb", whole=False),
     case(
         "zipped",
         _zip(mia=solved(count=wrong("lora.count", "layers-forgotten"))),
@@ -92,5 +97,6 @@ CASES = [
     case(
         "a cell before the lab",
         (lambda n: (n.cells.insert(0, code_cell("name = 'Ada'", "me")), n)[1])(solved()),
+        whole=False,
     ),
 ]

@@ -25,6 +25,7 @@ CASES = [
     case(
         "only comments",
         solved(delta="# TODO ask in class\n\n# def lora_delta(A, B, alpha): ...", count="   \n\n"),
+        whole=False,
         delta=NOT_ATTEMPTED,
         count=MISSING,
     ),
@@ -61,6 +62,7 @@ CASES = [
     case(
         "works in place",
         solved(delta="def lora_delta(A, B, alpha):\n    A *= alpha / len(A)\n    return B @ A"),
+        whole=False,
         delta=WRONG_VALUE,
     ),
     case(
@@ -98,6 +100,7 @@ CASES = [
             count="def lora_parameters(shapes, rank, layers):\n  total = 0\n\ttotal += 1",
             save="def adapter_state(model, kind):\n    return {",
         ),
+        whole=False,
         delta=RAISED,
         count=RAISED,
         save=RAISED,
@@ -107,6 +110,7 @@ CASES = [
         solved(
             count="def lora_parameters(shapes, *sizes):\n    return lora_parameters(shapes, *sizes)"
         ),
+        whole=False,
         count=RAISED,
     ),
     case(
@@ -114,10 +118,12 @@ CASES = [
         solved(
             init=RIGHT["lora.init"].replace("(rank, d_in)", "(rank, d_in, dtype=torch.float64)")
         ),
+        whole=False,
         init=WRONG_VALUE,
     ),
     case(
         "stub left below the answer",
         solved().append("lora.delta", '    raise NotImplementedError("your code here")'),
+        whole=False,
     ),
 ]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from grading.cases.honest.base import case
+from functools import partial
+
+from grading.cases.honest import base
 from grading.cases.notebooks import RIGHT, solved
+
+# What is peculiar is one answer; a few others show that it harms none of them.
+case = partial(base.case, whole=False)
 
 _LAYER = '''
 class Branch(nn.Module):
@@ -176,6 +181,7 @@ CASES = [
             "    return torch.empty(rank, d_in).uniform_(-bound, bound, generator=generator), "
             "torch.zeros(d_out, rank)",
         ),
+        whole=True,
     ),
     case(
         "counts its calls",
