@@ -151,7 +151,7 @@ def recommend(need: Need) -> Recommendation:
         learning_rate=rate,
         reasons=tuple(reasons),
         others=() if method == "full" else (*rules.OTHERS, _ia3(need)),
-        better=tuple(_change(need, option) for option in _worth_reaching(above)),
+        better=tuple(_changes(need, _worth_reaching(above))),
     )
 
 
@@ -302,10 +302,21 @@ def _worth_reaching(options: list[Option]) -> list[Option]:
     return kept[::-1]
 
 
+def _changes(need: Need, options: list[Option]) -> list[Change]:
+    """What would let each of these options fit, the next one first."""
+    found = {change.name: change for change in (_change(need, option) for option in options[::-1])}
+    return list(found.values())[::-1]
+
+
 def _change(need: Need, option: Option) -> Change:
-    """What would let an option fit: more memory, or shorter sequences."""
-    wanted = needed(option.estimate.peak_bytes)
-    more = ceil(10 * (wanted - need.gpu_bytes) / GIB) / 10
+    """What would let an option fit: more memory, or shorter sequences.
+
+    Memory is told in tenths of a GiB, and what is rounded up may let a better option fit: then it
+    is that one which is named.
+    """
+    more = _more(need, option)
+    option = _best(_options(need), int((need.gpu_gib + more) * GIB)) or option
+    wanted, more = needed(option.estimate.peak_bytes), _more(need, option)
     card = min((gpu for gpu in GPUS if gpu.bytes >= wanted), key=lambda gpu: gpu.gib, default=None)
     longest = _longest(need, option)
     text = f"with {more:g} GB more GPU memory, {option.rung.name} would fit"
@@ -314,6 +325,11 @@ def _change(need: Need, option: Option) -> Change:
     if longest:
         text += f", or on this GPU with sequences of at most {longest} tokens"
     return Change(text, option.rung.name, more, longest)
+
+
+def _more(need: Need, option: Option) -> float:
+    """How many GiB of stated memory are missing, in tenths."""
+    return ceil(10 * (needed(option.estimate.peak_bytes) - need.gpu_bytes) / GIB) / 10
 
 
 def _longest(need: Need, option: Option) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from peftcourse.calculator.report import size
@@ -37,6 +37,8 @@ needs = st.builds(
 
 
 @given(needs)
+# Ranks 4 and 8 of QLoRA are closer than the tenth of a GiB to which memory is told.
+@example(Need(named("llama-3.2-1b"), 8, task="classification", examples=1, batch_size=8))
 @settings(max_examples=40, deadline=None)
 def test_what_is_recommended_fits_and_what_is_promised_holds(need):
     found = recommend(need)
