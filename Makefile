@@ -7,7 +7,7 @@ RUN := $(VENV)/python -m
 STAGE := @sh tools/stage.sh
 # One thread per process: the tests run several processes, and two on one core are far slower.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest -q -p tools.progress
-WORKERS := -n logical --maxprocesses 4 --dist loadfile
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PORT ?= 8000
 
 # Kernels start from this environment, not from one the user has installed elsewhere.

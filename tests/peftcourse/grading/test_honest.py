@@ -13,6 +13,8 @@ from peftcourse.exercises.feedback import CORRECT
 from peftcourse.grading.rows import GRADED, Row
 from peftcourse.grading.run import grade
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory, no_bubblewrap) -> dict[str, Row]:

@@ -29,6 +29,7 @@ from peftcourse.exercises import EXERCISES as KNOWN
 from peftcourse.grading.rows import UNJUDGED, Row
 from peftcourse.grading.run import grade
 
+pytestmark = pytest.mark.slow
 FULL = sum(KNOWN[exercise].points for exercise in EXERCISES)  # without the written one
 TOKEN = f"{BREACH}-token"
 # Somebody who has done nothing but hand in some right answers.

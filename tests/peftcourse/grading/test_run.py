@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LAB = "03_lora"
 SEED = 7
 
+pytestmark = pytest.mark.slow
 walled = pytest.mark.skipif(
     sandbox.why_no_bubblewrap() is not None,
     reason=f"bubblewrap {sandbox.why_no_bubblewrap()}",
