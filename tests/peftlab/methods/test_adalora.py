@@ -208,9 +208,7 @@ def test_it_trains_in_the_training_loop_down_to_the_target_rank():
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_gradients_and_counts_agree_with_peft(family, dtype, tolerance):
-    if dtype is torch.float32:
-        tolerance *= 2  # three factors in a row: 6e-6 is rounding with torch 2.13, 1.2e-5 with 2.7
-    base, ours, theirs = twins(family, ALL, dtype, scale=0.5)
+    base, ours, theirs = twins(family, ALL, dtype, scale=0.3)
     # PEFT keeps the rank itself as a frozen parameter in every layer.
     layers = len(peftlab.adapter_layers(ours))
     check_logits_and_gradients(base, ours, theirs, tolerance, extra_total=layers)
