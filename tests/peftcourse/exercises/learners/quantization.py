@@ -6,8 +6,8 @@ RETURN = r"return|None"
 LEFT_OVER = r"NotImplementedError|left.?over|your code here|raise"
 IN_PLACE = r"in.?place|chang\w+ (the|its|your|an) (input|argument|tensor)|overwrit|modif"
 SWAPPED = r"swap|order|exchang|the other way|first .* second"
-ABS = r"\babs|magnitude|negative|sign"
-ROUND = r"round|truncat|cuts? off|floor|towards? (0|zero)|nearest"
+ABS = r"\babs\b|magnitude|negative|\bsign\b"
+ROUND = r"(?<!turned )round|truncat|cuts? off|floor|towards? (0|zero)|nearest"
 LARGEST = (
     r"128|one too (many|large|high)|off by one|largest code|number of (codes|levels)|[−-] ?1\b"
 )
@@ -56,7 +56,7 @@ absmax.wrong(
 absmax.wrong(
     "along the columns",
     "the absmax is taken along the wrong axis",
-    r"dim|axis|column|row|shape",
+    r"dim|axis|column|\brows?\b",
     """
     absmax = blocks.abs().amax(dim=0)
     return (blocks / absmax * (2 ** (bits - 1) - 1)).round().to(torch.int8), absmax
@@ -161,7 +161,7 @@ absmax.wrong(
 absmax.wrong(
     "always 127",
     "127 is written in; bits is not used",
-    r"127|bits|hard|fixed|constant|8 bits",
+    r"127|bits|hard|fixed|constant(?! factor)|8 bits",
     """
     absmax = blocks.abs().amax(dim=1)
     return (blocks * 127 / absmax[:, None]).round().to(torch.int8), absmax
@@ -385,7 +385,7 @@ codebook.wrong(
 codebook.wrong(
     "the offset of NF4",
     "offset is written in",
-    r"offset|0\.9677|constant|hard|fixed|outermost",
+    r"offset|0\.9677|constant(?! factor)|hard|fixed|outermost",
     """
     half = 2 ** (bits - 1)
     p = torch.special.ndtri(torch.linspace(0.9677083, 0.5, half + 1)[:-1])
@@ -397,7 +397,7 @@ codebook.wrong(
 codebook.wrong(
     "sixteen levels whatever the bits",
     "8 and 7 are written in; bits is not used",
-    r"bits|16|hard|fixed|number of levels|how many|constant|2\^",
+    r"\bbits\b|sixteen|hard|fixed|number of levels|how many|constant(?! factor)|2\^",
     """
     p = torch.special.ndtri(torch.linspace(offset, 0.5, 9)[:-1])
     n = -torch.special.ndtri(torch.linspace(offset, 0.5, 8)[:-1])
@@ -408,7 +408,7 @@ codebook.wrong(
 codebook.wrong(
     "table typed in",
     "the table of NF4 is returned whatever bits and offset are",
-    r"bits|offset|table|hard|fixed|constant|16|number of levels",
+    r"bits|offset|table|hard|fixed|constant(?! factor)|number of levels",
     """
     return torch.tensor(
         [-1.0, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0.0,
@@ -419,7 +419,7 @@ codebook.wrong(
 codebook.wrong(
     "no zero",
     "zero is not among the levels",
-    r"zero|\b0\b",
+    r"zero|\b0\b(?![],.])",
     """
     half = 2 ** (bits - 1)
     p = torch.special.ndtri(torch.linspace(offset, 0.5, half + 1)[:-1])
@@ -439,7 +439,7 @@ codebook.wrong(
 codebook.wrong(
     "evenly spaced",
     "these levels are evenly spaced, not quantiles",
-    r"quantile|even|ndtri|normal",
+    r"quantile(?!s”)|even|ndtri|normal",
     """
     half = 2 ** (bits - 1)
     positive = torch.linspace(1, 0, half + 1)[:-1]
@@ -450,7 +450,7 @@ codebook.wrong(
 codebook.wrong(
     "erfinv of the probability",
     "erfinv takes 2p - 1, not p: this is not the normal quantile",
-    r"quantile|erf|2p|ndtri",
+    r"quantile(?!s”)|erf|2p|ndtri",
     """
     half = 2 ** (bits - 1)
     p = torch.erfinv(torch.linspace(offset, 0.5, half + 1)[:-1])
@@ -462,7 +462,7 @@ codebook.wrong(
 codebook.wrong(
     "distribution for quantile",
     "ndtr is the distribution function; ndtri is its inverse",
-    r"ndtri|quantile|inverse",
+    r"ndtri|quantile(?!s”)|inverse",
     """
     half = 2 ** (bits - 1)
     p = torch.special.ndtr(torch.linspace(offset, 0.5, half + 1)[:-1])
@@ -474,7 +474,7 @@ codebook.wrong(
 codebook.wrong(
     "logistic quantiles",
     "quantiles of the logistic distribution, not of the normal one",
-    r"quantile|normal|ndtri|logi",
+    r"quantile(?!s”)|normal|ndtri|logi",
     """
     half = 2 ** (bits - 1)
     p = torch.logit(torch.linspace(offset, 0.5, half + 1)[:-1])
@@ -510,7 +510,7 @@ codebook.wrong(
 codebook.wrong(
     "four decimals",
     "levels are rounded to four decimals",
-    r"round|decimal|precision|exact|digits",
+    r"round|decimal|precision|\bexact\b|digits",
     """
     half = 2 ** (bits - 1)
     p = torch.special.ndtri(torch.linspace(offset, 0.5, half + 1)[:-1])
@@ -634,15 +634,15 @@ def normal_levels(bits: int, offset: float) -> Tensor:
 
 # --- quantize -----------------------------------------------------------------------------------
 
-BLOCK = r"block|row|own (scale|absmax)"
+BLOCK = r"block(?!s and outliers)|\brows?\b|own (scale|absmax)"
 LAST = r"last|short|rest|remain|divi|multiple|invalid for input|dropped|tail"
-ZERO_BLOCK = r"zero|\b0\b|nan"
+ZERO_BLOCK = r"zero|\b0\b(?![],.])|\bnan\b"
 
 quantize = Exercise("quantization.quantize", "def quantize(weight, levels, block_size):")
 quantize.wrong(
     "a block for each row",
     "the scale is taken per row of the matrix, not per block of the long row",
-    r"row|block|flatten|absmax of each",
+    r"\brows?\b|block(?!s and outliers)|flatten|absmax of each",
     """
     absmax = weight.abs().amax(dim=1)
     scaled = weight / absmax.clamp(min=1e-30).unsqueeze(1)
@@ -708,7 +708,7 @@ quantize.wrong(
 quantize.wrong(
     "chunk for split",
     "chunk(n) makes n pieces; split(n) makes pieces of n",
-    r"chunk|split|block.?size|number of blocks|pieces|shape",
+    r"chunk|split|block.?size|number of blocks|pieces",
     """
     codes, scales = [], []
     for block in weight.flatten().chunk(block_size):
@@ -749,7 +749,7 @@ quantize.wrong(
 quantize.wrong(
     "code 0 in a block of zeros",
     "a block of zeros gets code 0, which is the level -1",
-    ZERO_BLOCK,
+    r"code 0|codes? of (the )?level|level 0|level [−-]1",
     """
     codes, scales = [], []
     for block in weight.flatten().split(block_size):
@@ -779,7 +779,7 @@ quantize.wrong(
 quantize.wrong(
     "small blocks clamped",
     "clamping the absmax at 0.001 leaves blocks of small weights unscaled",
-    r"small|clamp|tiny|epsilon|\beps|magnitude|1e-3|0\.001",
+    r"small (block|weight|value|absmax|scale)|clamp|tiny|epsilon|\beps|magnitude|1e-3|0\.001",
     """
     codes, scales = [], []
     for block in weight.flatten().split(block_size):
@@ -883,7 +883,7 @@ quantize.wrong(
 quantize.wrong(
     "always 64",
     "block_size is not used",
-    r"block.?size|64|hard|fixed|constant",
+    r"block.?size|64|hard|fixed|constant(?! factor)",
     """
     codes, scales = [], []
     for block in weight.flatten().split(64):
@@ -1119,7 +1119,7 @@ pack.wrong(
 pack.wrong(
     "padded in front",
     "pad belongs behind the codes, not before them",
-    PAD + r"|front|before|end|behind",
+    r"in front|\bbefore\b|at the end|behind|\bafter\b",
     """
     if len(codes) % 2:
         codes = torch.cat([torch.tensor([pad], dtype=torch.uint8), codes])
@@ -1129,7 +1129,7 @@ pack.wrong(
 pack.wrong(
     "pad in the high half",
     "in the last byte pad and the last code are swapped",
-    HALF + r"|\bpad",
+    HALF,
     """
     if len(codes) % 2:
         last = torch.tensor([pad], dtype=torch.uint8)
@@ -1188,7 +1188,7 @@ pack.wrong(
 pack.wrong(
     "and for or",
     "& keeps common bits only: here it is always 0",
-    r"\bor\b|\||&|\band\b|combin|zero|add",
+    r"\bor\b|\||&|combin|zero|add",
     """
     if len(codes) % 2:
         codes = F.pad(codes, (0, 1), value=pad)
@@ -1356,7 +1356,7 @@ pack.right(
 
 # --- dequantize ---------------------------------------------------------------------------------
 
-EARLY = r"round|precision|float32|early|once|before"
+EARLY = r"round|precision|early|once|before"
 
 dequantize = Exercise(
     "quantization.dequantize",
@@ -1376,7 +1376,7 @@ dequantize.wrong(
 dequantize.wrong(
     "all high halves, then all low ones",
     "the two codes of a byte are neighbours: stack on dim=1, not one after the other",
-    r"neighbou?r|stack|dim|interleav|order|pair|cat",
+    r"neighbou?r|stack|dim|interleav|order|pair|\bcat\b",
     """
     codes = torch.cat([packed >> 4, packed & 15]).long()
     count = shape[0] * shape[1]
@@ -1397,7 +1397,7 @@ dequantize.wrong(
 dequantize.wrong(
     "only whole blocks",
     "the last block may be shorter",
-    LAST + "|size",
+    LAST,
     """
     codes = torch.stack([packed >> 4, packed & 15], dim=1).flatten().long()
     values = levels[codes].view(-1, block_size) * absmax[:, None]
@@ -1451,7 +1451,7 @@ dequantize.wrong(
 dequantize.wrong(
     "dtype forgotten",
     "the result should have the dtype that is asked for",
-    r"dtype|float32",
+    r"dtype",
     """
     codes = torch.stack([packed >> 4, packed & 15], dim=1).flatten().long()
     count = shape[0] * shape[1]
@@ -1506,7 +1506,7 @@ dequantize.wrong(
 dequantize.wrong(
     "always 64",
     "block_size is not used",
-    r"block.?size|64|hard|fixed|constant",
+    r"block.?size|64|hard|fixed|constant(?! factor)",
     """
     codes = torch.stack([packed >> 4, packed & 15], dim=1).flatten().long()
     count = shape[0] * shape[1]
@@ -1584,7 +1584,7 @@ dequantize.wrong(
 dequantize.wrong(
     "the first code cut off",
     "the code too many is the last one, not the first",
-    r"last|first|\bpad|too many|\bodd\b",
+    r"last|first code|\bpad|too many|\bodd\b",
     """
     codes = torch.stack([packed >> 4, packed & 15], dim=1).flatten().long()
     count = shape[0] * shape[1]
@@ -1708,7 +1708,7 @@ bits.wrong(
 bits.wrong(
     "scales of 32 bits",
     "scale_bits is not used: 32 is written in",
-    r"scale_bits|32|hard|fixed|constant",
+    r"scale_bits|32|hard|fixed|constant(?! factor)",
     """
     total = bits + 32 / block_size
     if outer_block is not None:
@@ -1719,7 +1719,7 @@ bits.wrong(
 bits.wrong(
     "scales of 8 bits once nested",
     "with an outer block the scales have scale_bits, not always 8",
-    r"scale_bits|\b8\b|hard|fixed|constant",
+    r"scale_bits|\b8\b|hard|fixed|constant(?! factor)",
     """
     if outer_block is None:
         return bits + scale_bits / block_size
@@ -1794,7 +1794,7 @@ bits.wrong(
 bits.wrong(
     "rounded to three decimals",
     "the result is rounded",
-    r"round|decimal|exact",
+    r"round|decimal|\bexact\b",
     """
     total = bits + scale_bits / block_size
     if outer_block is not None:
@@ -1860,7 +1860,7 @@ bits.wrong(
 bits.wrong(
     "the answers of the chapter",
     "4.5 and 4.127 are written in",
-    r"hard|fixed|constant|argument|bits|scale|block.?size|written",
+    r"hard|fixed|constant(?! factor)|argument|block.?size|written",
     """
     if outer_block is None:
         return 4.5
@@ -1980,7 +1980,7 @@ bits.right(
 # --- double -------------------------------------------------------------------------------------
 
 MEAN = r"\bmean\b"
-OWN = r"outer block|own|each block|per block|whole|one (scale|absmax)"
+OWN = r"outer block|\bown\b|each block|per block|whole|one (scale|absmax)"
 
 double = Exercise("quantization.double", "def double_quantize(absmax, block_size):")
 double.wrong(
@@ -2119,7 +2119,7 @@ double.wrong(
 double.wrong(
     "four bits",
     "scales are stored in 8 bits, not in 4",
-    r"8 bits?|127|\b7\b|four|4 bits",
+    r"8 bits?|127|\b7\b|\b4 bits",
     """
     mean = absmax.mean()
     left = (absmax - mean).view(-1, block_size)
@@ -2189,7 +2189,7 @@ double.wrong(
 double.wrong(
     "unsigned codes",
     "codes should be int8 with a sign, not shifted to 0 to 254",
-    r"int8|uint8|dtype|sign|shift|offset",
+    r"int8|uint8|dtype|unsigned|signed|shift|offset of 127",
     """
     mean = absmax.mean()
     left = (absmax - mean).view(-1, block_size)
@@ -2201,7 +2201,7 @@ double.wrong(
 double.wrong(
     "always 256",
     "block_size is not used",
-    r"block.?size|256|hard|fixed|constant",
+    r"block.?size|256|hard|fixed|constant(?! factor)",
     """
     mean = absmax.mean()
     codes, outer = [], []
@@ -2215,7 +2215,7 @@ double.wrong(
 double.wrong(
     "strided blocks",
     "an outer block is block_size neighbours: view(-1, block_size), not view(block_size, -1)",
-    r"view|neighbou?r|axis|dim|shape|block_size, -1|transpos|column|outer block",
+    r"view|neighbou?r|axis|dim|block_size, -1|transpos|column|outer block",
     """
     mean = absmax.mean()
     left = (absmax - mean).view(block_size, -1)
@@ -2341,7 +2341,7 @@ double.right(
 
 # --- linear -------------------------------------------------------------------------------------
 
-KEEPS = r"\bke(ep|pt)|sav(e|es|ed|ing)\b|memory|bytes|dequantized (weight|matrix)|holds|small"
+KEEPS = r"\bke(ep|pt)|sav(e|es|ed|ing)\b|memory|bytes|dequantized (weight|matrix)|holds"
 
 linear = Exercise("quantization.linear", "class QuantizedProduct(torch.autograd.Function):")
 _FORWARD = """
@@ -2392,7 +2392,7 @@ linear.wrong(
 linear.wrong(
     "the weight kept in half precision",
     "a 16-bit weight is kept, and the gradient is computed from its rounded values",
-    KEEPS + r"|round|precision|16",
+    KEEPS + r"|round|precision|16.bit",
     """
     @staticmethod
     def forward(ctx, x, packed, dequantize):
@@ -2679,7 +2679,7 @@ linear.wrong(
 linear.wrong(
     "gradient averaged over the batch",
     "the gradient of x is divided by the number of rows",
-    r"divid|mean|averag|batch|factor|times (too|as)|scale",
+    r"divid|\bmean\b|averag|batch|factor|times (too|as)|scale",
     _FORWARD
     + """
     @staticmethod
@@ -2830,7 +2830,7 @@ class QuantizedProduct(torch.autograd.Function):
 # --- merge --------------------------------------------------------------------------------------
 
 BASE = r"original|dequantize|trained on|saw"
-SCALING = r"scaling|scale|factor"
+SCALING = r"scaling|scale|(?<!constant )factor"
 
 merge = Exercise("quantization.merge", "def merge(base, A, B, scaling, dtype):")
 merge.wrong(
