@@ -51,7 +51,7 @@ outer.wrong(
 outer.wrong(
     "rows of the matrices as the vectors",
     "columns[i] is a row; term i needs columns[:, i]",
-    r"\[:, ?i\]|ax[ie]s|takes? rows|a row\b|row i\b|shape|index|out of (range|bounds)",
+    r"\[:, ?i\]|ax[ie]s|takes? rows|a row\b|row i\b|index|out of (range|bounds)",
     """
     total = 0
     for i in range(len(weights)):
@@ -125,7 +125,7 @@ outer.wrong(
 outer.wrong(
     "sum starts at ones",
     "the sum starts from ones, so every entry is one too large",
-    r"zeros?\b|start|initial|\bones\b|offset|constant|one too",
+    r"zeros?\b|start|initial|\bones\b|offset|adds? a constant|one too (large|high)",
     """
     total = torch.ones(columns.size(0), rows.size(0), dtype=columns.dtype)
     for w, u, v in zip(weights, columns.T, rows.T):
@@ -226,7 +226,7 @@ numerical = Exercise(
 numerical.wrong(
     "absolute tolerance",
     "compares with the tolerance itself, not with tolerance times the largest",
-    r"absolute|relative|times the largest|scale|thousand|multipl",
+    r"absolute|relative|times the largest|scale|thousand|1,?000|as it is|multipl",
     "    return int((torch.linalg.svdvals(matrix) > tolerance).sum())",
 )
 numerical.wrong(
@@ -316,13 +316,14 @@ numerical.wrong(
 numerical.wrong(
     "matrix_rank with an absolute tolerance",
     "the second argument of matrix_rank is absolute; rtol is the relative one",
-    r"absolute|relative|rtol|times the largest|scale|thousand|multipl",
+    r"absolute|relative|rtol|times the largest|scale|thousand|1,?000|as it is|multipl",
     "    return int(torch.linalg.matrix_rank(matrix, tolerance))",
 )
 numerical.wrong(
     "counts those below",
     "counts the small values in place of the large ones",
-    r"below|invert|opposite|wrong side|small (ones|values)|the other|revers|complement|not above",
+    r"below|invert|opposite|wrong side|small\w* (singular )?(ones|values)|the other|revers"
+    r"|complement|not above",
     """
     sigma = torch.linalg.svdvals(matrix)
     return int((sigma < tolerance * sigma[0]).sum())
@@ -360,7 +361,7 @@ numerical.wrong(
 numerical.wrong(
     "rounded to the tolerance",
     "counts distinct rows, not independent directions",
-    r"distinct|unique|independent|svd|duplicate|not (the )?singular",
+    r"distinct|unique|independent (rows|direction)|svd|duplicate|not (the )?singular",
     """
     rows = torch.unique((matrix / matrix.abs().max() / tolerance).round(), dim=0)
     return min(len(rows), matrix.shape[1])
@@ -378,7 +379,8 @@ numerical.wrong(
 numerical.wrong(
     "absolute, and at least",
     "the tolerance is not multiplied by the largest, and equality counts",
-    r"absolute|relative|times the largest|scale|thousand|multipl|strict|\babove\b|>=|≥",
+    r"absolute|relative|times the largest|scale|thousand|1,?000|as it is|multipl|strict"
+    r"|\babove\b|>=|≥",
     "    return int(torch.ge(torch.linalg.svdvals(matrix), tolerance).sum())",
 )
 numerical.wrong(
@@ -453,7 +455,8 @@ savings = Exercise(
 savings.wrong(
     "share kept",
     "this is the share that the factors hold; saved is one minus it",
-    r"\bkeep|\bkept|remain|one minus|1 ?[-−]|complement|share.{0,20}(factors )?(hold|need|take)",
+    r"\bkeep|\bkept|remain|one minus|1 ?[-−]|complement"
+    r"|share.{0,20}(factors )?(hold|need|take)|stored|the rest\b",
     """
     share = rank * (rows + columns) / (rows * columns)
     return share, math.ceil(rows * columns / (rows + columns))
@@ -623,7 +626,7 @@ savings.wrong(
 savings.wrong(
     "kept, and rounded down",
     "the share held in place of that saved, and the rank rounded down",
-    r"\bkeep|\bkept|hold|remain|one minus|1 ?[-−]|complement|down|ceil|floor|round",
+    r"\bkeep|\bkept|\bstored|the rest\b|remain|one minus|1 ?[-−]|complement|down|ceil|floor|round",
     """
     return rank * (rows + columns) / (rows * columns), int(rows * columns / (rows + columns))
 """,
@@ -744,7 +747,7 @@ truncate.wrong(
 truncate.wrong(
     "smallest terms kept",
     "keeps the terms with the smallest weights",
-    r"smallest|last|largest|wrong end|first|order",
+    r"smallest|\blast\b|largest|wrong end",
     """
     U, S, Vh = torch.linalg.svd(matrix, full_matrices=False)
     return U[:, -rank:] @ torch.diag(S[-rank:]) @ Vh[-rank:]
@@ -780,7 +783,7 @@ truncate.wrong(
 truncate.wrong(
     "square matrices only",
     "U is (m, m) and Vh (n, n) without full_matrices=False: the product fails unless m = n",
-    r"full_matrices|square|shape|mat1|size|reduced|thin",
+    r"full_matrices|square|mat1|reduced|thin",
     """
     U, S, Vh = torch.linalg.svd(matrix)
     S[rank:] = 0
@@ -900,7 +903,7 @@ truncate.wrong(
 truncate.wrong(
     "always rank 2",
     "a fixed number of terms in place of rank",
-    r"fixed|constant|hard.?coded|rank.{0,30}(ignor|unused|not used)"
+    r"fixed|hard.?coded|constant (rank|number)|rank.{0,30}(ignor|unused|not used)"
     r"|(ignor|unused|not use).{0,20}rank",
     """
     U, S, Vh = torch.linalg.svd(matrix, full_matrices=False)
@@ -1132,8 +1135,8 @@ energy.wrong(
 )
 energy.wrong(
     "one too many",
-    "the index from 1 gets another one added",
-    r"off.by.one|one (too (many|high|large)|more|less)|another|\+ ?1|twice",
+    "the count already starts at 1, and 1 is added twice: one too many",
+    r"off.by.one|one (too (many|high|large)|less)|\+ ?1 twice|counts? twice|added twice",
     """
     kept = sigma.square().cumsum(0)
     for r, value in enumerate(kept.tolist(), start=1):
@@ -1162,7 +1165,7 @@ energy.wrong(
 energy.wrong(
     "always 90 per cent",
     "a fixed share in place of the argument",
-    r"fixed|hard.?coded|constant|0\.9|90|share.{0,30}(ignor|unused|not used)"
+    r"fixed|hard.?coded|constant share|0\.9\b|\b90\b|share.{0,30}(ignor|unused|not used)"
     r"|(ignor|unused|does not use|depend).{0,20}share",
     """
     kept = sigma.square().cumsum(0)
@@ -1254,7 +1257,8 @@ factors.wrong(
     "no alpha over rank",
     "the factor α/r of the layer is not taken out",
     r"(ignor|forg|left|miss|without|no|unused|taken? out|divide)\w*.{0,40}(alpha|α)"
-    r"|(alpha|α).{0,50}(miss|ignor|forg|left|unused|not (used|taken)|taken out|divid)",
+    r"|(alpha|α).{0,50}(miss|ignor|forg|left|unused|not (used|taken)|taken out|divid|again)"
+    r"|ΔW itself",
     SVD
     + """    root = S[:rank].sqrt()
     return U[:, :rank] * root, root.unsqueeze(1) * Vh[:rank]
@@ -1312,7 +1316,7 @@ factors.wrong(
 factors.wrong(
     "swapped",
     "B comes first",
-    r"swap|order|exchang|first|other way|revers|shape",
+    r"swap|order|exchang|B (comes )?first|other way|revers",
     SVD
     + """    root = (S[:rank] * rank / alpha).sqrt()
     B = U[:, :rank] * root
@@ -1323,7 +1327,7 @@ factors.wrong(
 factors.wrong(
     "A transposed",
     "A has to be (rank, d_in)",
-    r"transpos|shape|\(rank, ?d_in\)|rank × d_in|\.T\b|rows? of A",
+    r"transpos|\(rank, ?d_in\)|rank × d_in|\.T\b|rows? of A",
     SVD
     + """    root = (S[:rank] * rank / alpha).sqrt()
     return U[:, :rank] * root, Vh[:rank].T * root
@@ -1343,7 +1347,7 @@ factors.wrong(
 factors.wrong(
     "not cut",
     "all terms are kept, so the shapes do not have the rank",
-    r"\bcut|truncat|first (r|rank)\b|all (the |of the )?(terms|singular)|every term|shapes?\b",
+    r"\bcut|truncat|first (r|rank)\b|all (the |of the )?(terms|singular)|every term|have the rank",
     SVD
     + """    root = (S * rank / alpha).sqrt()
     return U * root, root[:, None] * Vh
@@ -1389,7 +1393,7 @@ factors.wrong(
 factors.wrong(
     "smallest terms",
     "takes the last terms of the decomposition",
-    r"smallest|last|largest|first|wrong end",
+    r"smallest|\blast\b|largest|wrong end",
     SVD
     + """    root = (S[-rank:] * rank / alpha).sqrt()
     return U[:, -rank:] * root, root[:, None] * Vh[-rank:]
@@ -1398,7 +1402,7 @@ factors.wrong(
 factors.wrong(
     "LoRA's start",
     "a random A and the B that fits it best: not the best approximation",
-    r"random|\bsvd\b|not the best|best approximation|pinv",
+    r"random|\bsvd\b|not the best|pinv",
     """
     A = torch.randn(rank, delta.shape[1], dtype=delta.dtype) / rank
     B = delta @ torch.linalg.pinv(A) * rank / alpha
@@ -1418,8 +1422,8 @@ factors.wrong(
     "no scale and all in A",
     "α/r is missing, and A takes all of the singular values",
     r"(ignor|forg|left|miss|without|no|unused|taken? out|divide)\w*.{0,40}(alpha|α)"
-    r"|(alpha|α).{0,50}(miss|ignor|forg|left|unused|not (used|taken)|taken out|divid)"
-    r"|balanc|equal|as (long|large)|length|even",
+    r"|(alpha|α).{0,50}(miss|ignor|forg|left|unused|not (used|taken)|taken out|divid|again)"
+    r"|ΔW itself|balanc|equal|as (long|large)|length|even",
     SVD
     + """    return U[:, :rank], torch.diag(S[:rank]) @ Vh[:rank]
 """,
@@ -1520,7 +1524,7 @@ TWO = """    V1 = torch.linalg.svd(first, full_matrices=False).Vh
 similarity.wrong(
     "left singular vectors",
     "U holds the directions of the output; the right ones are in Vh",
-    r"\bleft\b|right singular|\bU\b|output|\bVh?\b|mat1|shape",
+    r"\bleft\b|right singular|\bU\b|output|\bVh?\b",
     """
     U1 = torch.linalg.svd(first, full_matrices=False).U[:, :i]
     U2 = torch.linalg.svd(second, full_matrices=False).U[:, :j]
@@ -1598,7 +1602,7 @@ similarity.wrong(
 similarity.wrong(
     "spectral norm",
     "norm(2) of a matrix is its largest singular value, not Frobenius'",
-    r"spectral|frobenius|norm|largest|ord",
+    r"spectral|frobenius|\bnorm\b|largest|\bord\b",
     TWO + "    return torch.linalg.matrix_norm(V1[:i] @ V2[:j].T, ord=2).item() ** 2 / min(i, j)",
 )
 similarity.wrong(
@@ -1636,7 +1640,7 @@ similarity.wrong(
 similarity.wrong(
     "last directions",
     "the smallest singular values come last",
-    r"smallest|last|largest|first|wrong end",
+    r"smallest|\blast\b|largest|wrong end",
     TWO + "    return (V1[-i:] @ V2[-j:].T).square().sum().item() / min(i, j)",
 )
 similarity.wrong(
@@ -1668,7 +1672,7 @@ similarity.wrong(
 similarity.wrong(
     "matrices of one shape only",
     "the left vectors are taken, and i and j are mixed up",
-    r"\bleft\b|right singular|output|swap|exchang|mixed|mat1|shape",
+    r"\bleft\b|right singular|output|swap|exchang|mixed",
     """
     U1 = torch.linalg.svd(first).U
     U2 = torch.linalg.svd(second).U
@@ -1768,7 +1772,8 @@ project.wrong(
     "1/√n_j is missing",
     r"not (divided|scaled)"
     r"|(miss|forg|lack|without|left out|no)\w*.{0,40}(n_?j|root|√|scal|divi|1 ?/)"
-    r"|(n_?j|√n|root|scal\w*|1 ?/ ?√).{0,30}(miss|forg|lack|left out|not|ignor)|divid\w* by",
+    r"|(n_?j|√n|root|scal\w*|1 ?/ ?√).{0,30}(miss|forg|lack|left out|not|ignor)|divid\w* by"
+    r"|length √n",
     "    return z[coordinate] * sign",
 )
 project.wrong(
@@ -1801,8 +1806,8 @@ project.wrong(
 project.wrong(
     "mean count",
     "D/d is the mean of the counts; each coordinate has its own",
-    r"mean|averag|D ?/ ?d|same (for|number)|(its|each|their|has) own|per coordinate"
-    r"|how many weights|differ",
+    r"mean|averag|D ?/ ?d|same (for|number)|one factor for|(its|each|their|has) own"
+    r"|per coordinate|how many weights|equally many",
     """
     n = len(coordinate) / len(z)
     return z[coordinate] * sign / math.sqrt(n)
@@ -1863,7 +1868,7 @@ project.wrong(
 project.wrong(
     "transposed",
     "adds weights up into coordinates: that is Pᵀ",
-    r"transpos|P(ᵀ|\.T)|one number for each weight|\(D,\)|shape|d numbers|adds? up",
+    r"transpos|P(ᵀ|\.T)|one number for each weight|\(D,\)|d numbers|adds? up",
     """
     counts = torch.bincount(coordinate, minlength=len(z)).to(z.dtype)
     out = torch.zeros_like(z)
@@ -1934,7 +1939,7 @@ project.wrong(
 project.wrong(
     "count by position",
     "counts[i] belongs to coordinate i, not to weight i",
-    r"index|size of tensor|shape|broadcast|belong|counts?\[|gather|out of",
+    r"index|size of tensor|broadcast|belong|counts?\[|gather|out of",
     """
     counts = torch.bincount(coordinate, minlength=len(z)).to(z.dtype)
     return z[coordinate] * sign / counts.sqrt()
@@ -1943,7 +1948,7 @@ project.wrong(
 project.wrong(
     "z by position",
     "takes the first weights' numbers and not those that coordinate names",
-    r"z\[coordinate|coordinate.{0,20}(names|says|drives)|size of tensor|broadcast|shape|index",
+    r"z\[coordinate|coordinate.{0,20}(names|says|drives)|size of tensor|broadcast|index",
     """
     counts = torch.bincount(coordinate, minlength=len(z)).to(z.dtype)
     return z * sign / counts[coordinate].sqrt()
