@@ -647,10 +647,9 @@ concat.wrong(
     return torch.cat([front, embeddings], dim=1), torch.cat([skipped, labels], dim=1)
 """,
 )
-concat.wrong(
+concat.open(
     "embeddings detached",
-    "the gradient no longer reaches the embeddings",
-    r"gradient|detach|graph",
+    "no gradient reaches the embeddings; only the prompt is said to train",
     FRONT
     + """    text = embeddings.detach()
     return torch.cat([front, text], 1), torch.cat([skipped, labels], 1)
