@@ -74,7 +74,7 @@ parameters.wrong(
 parameters.wrong(
     "last norm forgotten",
     "the norm before the head is missing",
-    r"(last|final|one more) norm|norm before|norm.{0,30}(after|head)",
+    r"(last|final|one more) norm|norm before|norm.{0,60}(after|head)",
     _READ
     + """
     kv = d // heads * few
