@@ -78,7 +78,7 @@ tokens.wrong(
 tokens.wrong(
     "first label in the divisor",
     "the divisor counts targets before the shift, so first labels that nothing predicts count",
-    r"first (label|position|token)|divid|denominator|count|before the shift",
+    r"first (label|position|token)|divid|denominator|before the shift",
     """
     loss = F.cross_entropy(
         logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum"
@@ -148,7 +148,7 @@ tokens.wrong(
 tokens.wrong(
     "item",
     "a Python number, where a tensor with its gradient is asked for",
-    r"gradient|tensor|item|float",
+    r"gradient|tensor|item",
     """
     loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
     return loss.item()
@@ -194,7 +194,7 @@ tokens.wrong(
 tokens.wrong(
     "vocabulary of the model in the lab",
     "the size of the vocabulary is hard-coded",
-    r"4,?096|hard|shape|size|vocab|invalid",
+    r"4,?096|hard|vocab|invalid",
     """
     shift_logits = logits[:, :-1].reshape(-1, 4096)
     shift_labels = labels[:, 1:].reshape(-1)
@@ -204,7 +204,7 @@ tokens.wrong(
 tokens.wrong(
     "printed",
     "the function prints and returns nothing",
-    r"return|None|print",
+    r"return|None|prints",
     """
     loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
     print(loss)
@@ -313,7 +313,7 @@ stop.wrong(
 stop.wrong(
     "<= for <",
     "a fall by exactly min_delta (or, with 0, an equal loss) counts, where more is asked for",
-    r"exactly|equal|more than|<=|≤|\btie|strict",
+    r"equal|more than|<=|≤|\btie|strict",
     """
     kept, waited = 0, 0
     for i in range(1, len(losses)):
@@ -347,7 +347,7 @@ stop.wrong(
     "the bar sinks with every lower loss",
     "small falls move the loss to beat although their evaluation is not kept: slow progress "
     "never adds up to an improvement",
-    r"kept|lowest|small|min_delta|slow|add up|referenc|minimum",
+    r"kept|lowest|min_delta|slow|add up|referenc|minimum",
     """
     lowest = losses[0]
     kept = waited = 0
@@ -397,7 +397,7 @@ stop.wrong(
 stop.wrong(
     "stop index not made",
     "the index returned is the evaluation after the last one that is made",
-    r"late|one (more|too)|off by one|after|too (many|high|large)|not made",
+    r"late|one (more|too)|off by one|too many|not made|after the last",
     """
     kept, waited, i = 0, 0, 1
     while i < len(losses) and waited < patience:
@@ -461,7 +461,7 @@ stop.wrong(
 stop.wrong(
     "lowest loss of all",
     "the kept evaluation is sought among losses that come after the stop",
-    r"after|never made|lowest|all (the )?losses|stop|too far|argmin|later",
+    r"never made|lowest|all (the )?losses|too far|argmin|later|after the stop",
     """
     best = losses.index(min(losses))
     return best, min(best + patience, len(losses) - 1)
@@ -470,7 +470,7 @@ stop.wrong(
 stop.wrong(
     "relative min_delta",
     "min_delta is taken as a share of the loss, not as a difference",
-    r"relativ|share|percent|proportion|differ|multipl|absolute|min_delta",
+    r"relativ|share|percent|proportion|multipl|absolute|min_delta|a difference",
     """
     kept, waited = 0, 0
     for i in range(1, len(losses)):
@@ -502,7 +502,7 @@ stop.wrong(
 stop.wrong(
     "length for the last index",
     "when the losses end, the last index is len(losses) - 1",
-    r"len\(|length|\bend|off by one|too (large|high)|one (more|too)",
+    r"len\(|length|\bend|off by one|one (more|too)",
     """
     kept, waited = 0, 0
     for i in range(1, len(losses)):
@@ -533,7 +533,7 @@ stop.wrong(
 stop.wrong(
     "loss for its index",
     "the kept loss is returned, not its index",
-    r"index|the loss (itself|value)|value|position|float",
+    r"index|the loss (itself|value)",
     """
     best, waited = losses[0], 0
     for i, loss in enumerate(losses):
@@ -773,7 +773,7 @@ tradeoff.wrong(
 tradeoff.wrong(
     "every seed with every seed's best",
     "indexing columns by a list gives (S, S): each row needs its own column",
-    r"shape|\(S, ?S\)|row|gather|each seed|index|arange",
+    r"\(S, ?S\)|row|gather|each seed|index|arange",
     """
     best = target.argmin(dim=1)
     return target[:, :1] - target[:, best], story[:, best] - story[:, :1]
@@ -832,7 +832,7 @@ tradeoff.wrong(
 tradeoff.wrong(
     "nothing below zero",
     "a story loss that fell is cut off at 0, where a negative number is the answer",
-    r"negativ|clamp|zero|\bfell\b|below|cut",
+    r"negativ|clamp|\bfell\b|below|cut|below zero|at zero|at 0",
     """
     value, best = target.min(dim=1)
     after = story.gather(1, best[:, None])[:, 0]
@@ -842,7 +842,7 @@ tradeoff.wrong(
 tradeoff.wrong(
     "relative",
     "divided by the loss before training: a share, where a difference is asked for",
-    r"relativ|divid|share|percent|ratio|fraction",
+    r"relativ|divid|share|percent|\bratio|fraction",
     """
     value, best = target.min(dim=1)
     after = story.gather(1, best[:, None])[:, 0]
@@ -852,7 +852,7 @@ tradeoff.wrong(
 tradeoff.wrong(
     "means over the seeds",
     "averaged over the seeds: one number for each seed is asked for",
-    r"averag|mean|each seed|\(S,?\)|per seed|shape",
+    r"averag|mean|each seed|\(S,?\)|per seed|one number",
     """
     value, best = target.min(dim=1)
     after = story.gather(1, best[:, None])[:, 0]
@@ -862,7 +862,7 @@ tradeoff.wrong(
 tradeoff.wrong(
     "seeds of the chapter",
     "the number of seeds is hard-coded as five",
-    r"five|\b5\b|hard|shape|number of seeds|index",
+    r"five|\b5\b|hard|number of seeds|index",
     """
     rows = torch.arange(5)
     best = target.argmin(dim=1)
@@ -899,7 +899,7 @@ tradeoff.wrong(
 tradeoff.wrong(
     "lists",
     "Python lists are returned, where tensors are asked for",
-    r"list|tensor|type",
+    r"list|tensor",
     """
     learned, forgotten = [], []
     for t, s in zip(target.tolist(), story.tolist()):
@@ -1051,7 +1051,7 @@ error.wrong(
 error.wrong(
     "the other's count",
     "each deviation is divided by the root of the other axis's count",
-    r"count|other|root|√|sqrt|divid|wrong (axis|number)",
+    r"root|√|sqrt|divid|wrong (axis|number)",
     """
     S, n = scores.shape
     over_examples = scores.mean(dim=0).std() / math.sqrt(S)
@@ -1095,7 +1095,7 @@ error.wrong(
 error.wrong(
     "half a 95 % interval",
     "1.96 standard errors, half of an interval, where the standard error is asked for",
-    r"1\.96|interval|factor|95|twice|too (large|long|big)",
+    r"1\.96|interval|95|twice|too long",
     """
     S, n = scores.shape
     over_examples = 1.96 * scores.mean(dim=0).std() / math.sqrt(n)
@@ -1150,7 +1150,7 @@ error.wrong(
 error.wrong(
     "counts of the lab",
     "the counts of the lab's own run are hard-coded",
-    r"hard|count|\b19\b|\b3\b|size|shape|divid|root",
+    r"hard|\b19\b|three|divid|root",
     """
     over_examples = scores.mean(dim=0).std() / 19**0.5
     over_seeds = scores.mean(dim=1).std() / 3**0.5
@@ -1169,7 +1169,7 @@ error.wrong(
 error.wrong(
     "percent",
     "in percent, where the scores' own unit is asked for",
-    r"percent|%|100|unit|factor",
+    r"percent|%|100|unit",
     """
     S, n = scores.shape
     scores = scores * 100
@@ -1192,7 +1192,7 @@ error.wrong(
 error.wrong(
     "printed",
     "the function prints and returns nothing",
-    r"return|None|print",
+    r"return|None|prints",
     """
     S, n = scores.shape
     print(scores.mean(), scores.mean(0).std() / n**0.5, scores.mean(1).std() / S**0.5)
@@ -1283,7 +1283,7 @@ bins = Exercise("evaluate.bins", "def reliability_bins(confidence, correct, bins
 bins.wrong(
     "borders to the bin above",
     "a confidence on a border goes to the bin above; its own is the one below, k/bins < c",
-    r"border|boundar|edge|floor|ceil|exactly|<=|≤|upper|lower",
+    r"border|boundar|edge|floor|ceil|<=|≤|upper|lower",
     """
     index = (confidence * bins).long().clamp(max=bins - 1)
     counts = torch.bincount(index, minlength=bins)
@@ -1296,7 +1296,7 @@ bins.wrong(
 bins.wrong(
     "1 falls out",
     "the bins hold low <= c < high, so a confidence of 1 is in none",
-    r"border|boundar|edge|exactly|<=|≤|\b1(\.0)?\b|missing|lost|upper",
+    r"border|boundar|edge|<=|≤|(of|exactly|is) 1(\.0)?\b|missing|lost|upper",
     """
     counts, confidences, accuracies = torch.zeros(bins), torch.zeros(bins), torch.zeros(bins)
     for k in range(bins):
@@ -1311,7 +1311,7 @@ bins.wrong(
 bins.wrong(
     "both borders",
     "both ends belong to each bin, so a confidence on a border counts twice",
-    r"twice|both|border|boundar|edge|exactly|<=|≤|lower",
+    r"twice|both|border|boundar|edge|<=|≤|lower",
     """
     rows = []
     for k in range(bins):
@@ -1333,7 +1333,7 @@ bins.wrong(
 bins.wrong(
     "counted from 1",
     "ceil numbers the bins from 1: one has to be taken off",
-    r"from (0|1|zero|one)|off by one|shift|ceil|one (more|too)|shape|length",
+    r"from (0|1|zero|one)|off by one|shift|ceil|one (more|too)|length",
     """
     index = torch.ceil(confidence * bins).long()
     counts = torch.bincount(index, minlength=bins)
@@ -1358,7 +1358,7 @@ bins.wrong(
 bins.wrong(
     "no minlength",
     "without minlength the bins above the highest confidence are missing",
-    r"minlength|shape|length|missing|fewer|empty|\(bins,?\)",
+    r"minlength|length|missing|fewer|empty|\(bins,?\)|wrong number of bins",
     """
     index = torch.ceil(confidence * bins).long() - 1
     counts = torch.bincount(index)
@@ -1371,7 +1371,7 @@ bins.wrong(
 bins.wrong(
     "empty bins left out",
     "empty bins are left out, where they are to be zero",
-    r"empty|left out|missing|shape|length|fewer|skip|\(bins,?\)",
+    r"empty|left out|missing|length|fewer|skip|\(bins,?\)",
     """
     counts, confidences, accuracies = [], [], []
     for k in range(bins):
@@ -1387,7 +1387,7 @@ bins.wrong(
 bins.wrong(
     "empty bins count 1",
     "the clamp that guards the division is returned as the count: empty bins count 1",
-    r"empty|clamp|count",
+    r"empty|clamp",
     """
     index = torch.ceil(confidence * bins).long() - 1
     counts = torch.bincount(index, minlength=bins).clamp(min=1)
@@ -1508,7 +1508,7 @@ bins.wrong(
 bins.wrong(
     "always ten",
     "ten bins, whatever bins says",
-    r"\b10\b|\bten\b|hard|`?bins`? (is|says)|shape|length|ignor|number of bins",
+    r"\b10\b|\bten\b|hard|`?bins`? (is|says)|length|ignor|number of bins",
     """
     index = torch.ceil(confidence * 10).long() - 1
     counts = torch.bincount(index, minlength=10)
@@ -1521,7 +1521,7 @@ bins.wrong(
 bins.wrong(
     "shares for counts",
     "the first result is a share of the predictions, where a count is asked for",
-    r"share|count|divid|fraction|\bN\b",
+    r"share|divid|fraction|\bN\b",
     """
     index = torch.ceil(confidence * bins).long() - 1
     counts = torch.bincount(index, minlength=bins)
@@ -1548,7 +1548,7 @@ bins.wrong(
 bins.wrong(
     "floor and no guard",
     "borders go to the bin above, and empty bins divide zero by zero",
-    r"border|boundar|edge|floor|ceil|nan|empty|shape|length",
+    r"border|boundar|edge|floor|ceil|nan|empty|length",
     """
     index = torch.floor(confidence * bins).long()
     index[index == bins] = bins - 1
@@ -1574,7 +1574,7 @@ bins.wrong(
 bins.wrong(
     "left-over raise",
     "the line that raises NotImplementedError is still there",
-    r"NotImplementedError|left over|still|raise|unreach",
+    r"NotImplementedError|left over|unreach",
     """
     counts = torch.zeros(bins)
     index = torch.ceil(confidence * bins).long() - 1
@@ -1698,7 +1698,7 @@ def reliability_bins(confidence, correct, bins):
 ece.wrong(
     "bins weigh the same",
     "a plain mean over the bins: each is to weigh as much as the predictions in it",
-    r"weigh|share|count|each bin|mean over the (bins|predictions)|empty",
+    r"weigh|share|each bin|mean over the (bins|predictions)|empty",
     """
     confidence, predicted = probabilities.max(dim=1)
     _, sure, right = reliability_bins(confidence, predicted == labels, bins)
@@ -1708,7 +1708,7 @@ ece.wrong(
 ece.wrong(
     "filled bins weigh the same",
     "a plain mean over the bins that are not empty, where predictions are to weigh the same",
-    r"weigh|share|count|each bin|mean over the (bins|predictions)",
+    r"weigh|share|each bin|mean over the (bins|predictions)",
     """
     confidence, predicted = probabilities.max(dim=1)
     counts, sure, right = reliability_bins(confidence, predicted == labels, bins)
@@ -1810,7 +1810,7 @@ ece.wrong(
 ece.wrong(
     "largest of each column",
     "the maximum runs over the predictions (dim 0), not over the classes",
-    r"dim|axis|classes|column|row|shape",
+    r"dim|axis|classes|column|row",
     """
     confidence, predicted = probabilities.max(dim=0)
     counts, sure, right = reliability_bins(confidence, predicted == labels, bins)
@@ -1820,7 +1820,7 @@ ece.wrong(
 ece.wrong(
     "borders to the bin above",
     "a confidence on a border goes to the bin above: the bins are those of the last exercise",
-    r"border|boundar|edge|floor|ceil|exactly|<=|≤|upper|lower",
+    r"border|boundar|edge|floor|ceil|<=|≤|upper|lower",
     """
     confidence, predicted = probabilities.max(dim=1)
     correct = (predicted == labels).to(confidence.dtype)
@@ -1832,7 +1832,7 @@ ece.wrong(
 ece.wrong(
     "a confidence of 1 is in no bin",
     "with low <= c < high a confidence of exactly 1 is in no bin",
-    r"border|boundar|edge|exactly|<=|≤|\b1(\.0)?\b|missing|lost|upper",
+    r"border|boundar|edge|<=|≤|(of|exactly|is) 1(\.0)?\b|missing|lost|upper",
     """
     confidence, predicted = probabilities.max(dim=1)
     correct = predicted.eq(labels)
@@ -1895,7 +1895,7 @@ ece.wrong(
 ece.wrong(
     "NaN with empty bins",
     "empty bins divide zero by zero and make the whole sum NaN",
-    r"nan|empty|0 ?/ ?0|zero",
+    r"nan|empty|0 ?/ ?0",
     """
     confidence, predicted = probabilities.max(dim=1)
     correct = (predicted == labels).to(confidence.dtype)
@@ -1910,7 +1910,7 @@ ece.wrong(
 ece.wrong(
     "signed and unweighted",
     "without the absolute value, and all bins weigh the same",
-    r"absolute|\babs|sign|cancel|weigh|share|count",
+    r"absolute|\babs|sign|cancel|weigh|share",
     """
     confidence, predicted = probabilities.max(dim=1)
     counts, sure, right = reliability_bins(confidence, predicted == labels, bins)
@@ -2021,7 +2021,7 @@ brier = Exercise("evaluate.brier", "def brier_score(probabilities, labels):")
 brier.wrong(
     "mean over the classes",
     "the squares are averaged over the classes, where their sum is asked for",
-    r"sum over|mean over|averag|number of classes|each class|divid|factor",
+    r"sum over|mean over|averag|number of classes|each class|divid",
     """
     one_hot = F.one_hot(labels, probabilities.size(1)).to(probabilities.dtype)
     return F.mse_loss(probabilities, one_hot).item()
@@ -2086,7 +2086,7 @@ brier.wrong(
 brier.wrong(
     "half",
     "half of it: the factor ½ of another convention",
-    r"half|½|1/2|0\.5|twice|factor|\b2\b",
+    r"half|½|1/2|0\.5|twice|\b2\b",
     """
     one_hot = F.one_hot(labels, probabilities.size(1))
     return 0.5 * ((probabilities - one_hot) ** 2).sum(dim=1).mean().item()
@@ -2095,7 +2095,7 @@ brier.wrong(
 brier.wrong(
     "classes that occur",
     "one_hot without the number of classes has as many as the highest label says",
-    r"num_classes|number of classes|one_hot|highest|largest label|shape|size|occur",
+    r"num_classes|number of classes|one_hot|highest|largest label|occur",
     """
     one_hot = F.one_hot(labels)
     return ((probabilities - one_hot) ** 2).sum(dim=1).mean().item()
@@ -2140,7 +2140,7 @@ brier.wrong(
 brier.wrong(
     "square of the sum",
     "the differences are summed before they are squared, and cancel",
-    r"before|cancel|square of the sum|sum.*squar|squar.*(first|each)|order|zero",
+    r"before|cancel|square of the sum|sum.*squar|squar.*(first|each)|order",
     """
     one_hot = F.one_hot(labels, probabilities.size(1))
     return ((probabilities - one_hot).sum(dim=1) ** 2).mean().item()
@@ -2158,7 +2158,7 @@ brier.wrong(
 brier.wrong(
     "five classes",
     "the five classes of the lab are hard-coded",
-    r"\b5\b|five|hard|number of classes|shape|size|one_hot",
+    r"\b5\b|five|hard|number of classes|one_hot",
     """
     truth = torch.eye(5)[labels]
     return ((probabilities - truth) ** 2).sum(dim=1).mean().item()
@@ -2167,7 +2167,7 @@ brier.wrong(
 brier.wrong(
     "identity of the wrong size",
     "the identity is as large as the number of examples, not of classes",
-    r"identity|eye|number of (examples|classes)|shape|size|classes",
+    r"identity|eye|number of (examples|classes)|classes",
     """
     truth = torch.eye(len(labels))[labels]
     return ((probabilities - truth) ** 2).sum(dim=1).mean().item()
@@ -2389,7 +2389,7 @@ temperature.wrong(
 temperature.wrong(
     "probabilities divided",
     "the probabilities are divided by T after the softmax: the logits are to be divided before",
-    r"before|after|logits|order|sum to|softmax|probabilities.*divi",
+    r"before|logits|order|sum to|softmax|probabilities.*divi",
     """
     losses = [F.cross_entropy(validation_logits / T, validation_labels) for T in candidates]
     best = candidates[int(torch.stack(losses).argmin())]
@@ -2411,7 +2411,7 @@ temperature.wrong(
 temperature.wrong(
     "index of the candidate",
     "the index of the candidate is returned, where its value is asked for",
-    r"index|position|value|candidates\[|candidate (itself|it)",
+    r"index|candidates\[|candidate (itself|it)|its value",
     """
     losses = [F.cross_entropy(validation_logits / T, validation_labels) for T in candidates]
     best = int(torch.stack(losses).argmin())
@@ -2421,7 +2421,7 @@ temperature.wrong(
 temperature.wrong(
     "loss of the candidate",
     "its cross-entropy is returned, where the candidate is asked for",
-    r"loss|cross-?entropy|candidate|temperature itself",
+    r"cross-?entropy|candidate|temperature itself|the loss",
     """
     lowest, best = min(
         (F.cross_entropy(validation_logits / T, validation_labels).item(), T) for T in candidates
@@ -2442,7 +2442,7 @@ temperature.wrong(
 temperature.wrong(
     "starts from 1",
     "T = 1 competes although it need not be among the candidates",
-    r"T ?= ?1|\b1(\.0)?\b|among|not a candidate|candidates|start",
+    r"T ?= ?1|(of|exactly|is) 1(\.0)?\b|among|not a candidate|candidates|start",
     """
     best, lowest = 1.0, F.cross_entropy(validation_logits, validation_labels)
     for T in candidates:
@@ -2455,7 +2455,7 @@ temperature.wrong(
 temperature.wrong(
     "stops at the first rise",
     "the search ends at the first rise, as if the candidates were in order",
-    r"sort|order|first|stops|ends|all (the )?candidates|every candidate|earl",
+    r"sort|order|stops|all (the )?candidates|every candidate|earl|first rise",
     """
     best = candidates[0]
     lowest = F.cross_entropy(validation_logits / best, validation_labels)
@@ -2484,7 +2484,7 @@ temperature.wrong(
 temperature.wrong(
     "probabilities of validation",
     "probabilities of the validation examples, where those of test are asked for",
-    r"validation|test|shape|\(N",
+    r"validation|test|\(N",
     """
     losses = [F.cross_entropy(validation_logits / T, validation_labels) for T in candidates]
     best = candidates[int(torch.stack(losses).argmin())]
@@ -2494,7 +2494,7 @@ temperature.wrong(
 temperature.wrong(
     "logits divided again and again",
     "the caller's logits are divided in place, by one candidate after another",
-    r"in place|in-place|chang|modif|clone|copy|again|cumul|one after another",
+    r"in place|in-place|chang|modif|clone|copy|cumul|one after another",
     """
     best, lowest = None, math.inf
     for T in candidates:
@@ -2705,7 +2705,7 @@ diagnose.wrong(
 diagnose.wrong(
     "only too many tokens",
     "too few counted tokens are different, too",
-    r"differ|few|less|!=|both|either|counted|not equal",
+    r"few|!=|both|either|counted|not equal|different|too few",
     _but(('run["counted"] != run["targets"]', 'run["counted"] > run["targets"]')),
 )
 diagnose.wrong(
@@ -2739,19 +2739,19 @@ diagnose.wrong(
 diagnose.wrong(
     "20 %",
     "a tenfold margin: 2 % is 0.02",
-    r"2 ?%|0\.02|margin|percent|too (wide|large|lenient)|20",
+    r"2 ?%|0\.02|margin|percent|too (wide|lenient)|20",
     _but(("0.02 *", "0.2 *")),
 )
 diagnose.wrong(
     "a small update is none",
     "a small update is not zero: the question is whether it is exactly zero",
-    r"exactly|small|zero|threshold|update|frozen",
+    r"threshold|update|frozen|exactly zero|not zero|tiny",
     _but(('run["update"] == 0', 'run["update"] < 1e-2')),
 )
 diagnose.wrong(
     "more layers than wanted",
     "only fewer layers than wanted are wrong targets; more are not",
-    r"fewer|more|less|<|!=|different",
+    r"fewer|more|<|!=|different",
     _but(('run["adapted"] < run["wanted"]', 'run["adapted"] != run["wanted"]')),
 )
 diagnose.wrong(
@@ -2763,7 +2763,7 @@ diagnose.wrong(
 diagnose.wrong(
     "shipped better is merged twice",
     "a merged model with a lower loss is no sign of a double merge: the sign is lost",
-    r"abs|above|lower|below|sign|direction|better|side|higher",
+    r"abs|lower|below|sign|direction|better|side|higher",
     _but(
         (
             'run["shipped"] > run["last_validation"] + 0.1',
@@ -2786,7 +2786,7 @@ diagnose.wrong(
 diagnose.wrong(
     "exactly half is too high",
     "more than 0.5 above first; exactly 0.5 is not",
-    r"exactly|equal|more than|>=|≥|border|boundar|strict|threshold",
+    r"equal|more than|>=|≥|border|boundar|strict|threshold",
     _but(('run["highest"] > run["first"] + 0.5', 'run["highest"] - run["first"] >= 0.5')),
 )
 diagnose.wrong(
@@ -2814,7 +2814,7 @@ diagnose.wrong(
 diagnose.wrong(
     "best minus last",
     "the difference has the wrong sign, so no run ever overfits",
-    r"sign|never|order|direction|negativ|above|minus|overfit",
+    r"sign|never|order|direction|negativ|minus|overfit",
     _but(
         (
             'run["last_validation"] > run["best_validation"] + 0.1',
@@ -2868,19 +2868,19 @@ diagnose.wrong(
 diagnose.wrong(
     "another word for a cause",
     "the cause is called “labels shifted”, not “shifted labels”",
-    r"labels shifted|spell|spelt|name|word|exact|nearest",
+    r"labels shifted|spell|spelt|name|word|nearest",
     _but(('"labels shifted"', '"shifted labels"')),
 )
 diagnose.wrong(
     "capital letters",
     "the names are written without capitals",
-    r"capital|lower ?case|case|spell|spelt|name|exact|letter",
+    r"capital|lower ?case|spell|spelt|name|letter",
     _but(('    return "healthy"', '    return "Healthy"'), ('"overfitting"', '"Overfitting"')),
 )
 diagnose.wrong(
     "all causes",
     "every cause that applies, in a list, where the first is asked for",
-    r"\blist|first (yes|one|cause)|\bone (cause|answer|name|string)|string|\bstr\b",
+    r"\blist|first (yes|one|cause)|\bone (cause|answer|name|string)|\bstr\b|a string",
     """
     found = []
     if not math.isfinite(run["last"]):
@@ -2914,7 +2914,7 @@ diagnose.wrong(
 diagnose.wrong(
     "attributes",
     "run is a dictionary: its entries are read with brackets",
-    r"dict|bracket|\[|key|attribute",
+    r"dict|bracket|key|attribute",
     _but(('run["last"])', "run.last)")),
 )
 diagnose.wrong(
@@ -2932,7 +2932,7 @@ diagnose.wrong(
 diagnose.wrong(
     "left-over raise",
     "the line that raises NotImplementedError is still there",
-    r"NotImplementedError|left over|still|raise",
+    r"NotImplementedError|left over",
     _but(('return "healthy"', 'raise NotImplementedError("your code here")')),
 )
 diagnose.right("down the table", _TABLE)
