@@ -455,7 +455,7 @@ count.wrong(
 count.wrong(
     "frozen in place of all",
     "the second number is all parameters, those that train included",
-    r"frozen|all parameters|both|includ|in total",
+    r"frozen|all parameters|every parameter|leaves? out|both|includ|in total",
     """
     train = frozen = 0
     for p in model.parameters():
@@ -1734,9 +1734,10 @@ combine.wrong(
     r"scaling|sign|negative|factor",
     _combine(factors="weights", linear_a="abs(f) ** 0.5 * a"),
 )
-combine.open(
+combine.wrong(
     "cat with the factor in B",
-    "the text puts the factor into A; the product is the same",
+    "the factor goes with A, though the product is the same",
+    r"factor|into A|with A|scal|weight",
     _combine(
         cat=(
             "A, B = torch.cat([a for a, _, _ in adapters]), "
