@@ -41,19 +41,19 @@ rate.wrong(
 rate.wrong(
     "all seeds",
     "the search may use the tuning seed only; the others are reported",
-    r"seed",
+    r"all seeds|tuning.seed|other seeds|seeds that",
     _rate(keep='not math.isnan(run["validation"])'),
 )
 rate.wrong(
     "the other seeds",
     "the tuning seed is the one to choose with, and it is left out",
-    r"seed",
+    r"tuning.seed.*(left out|only|keep)|other seeds|wrong seed|all seeds|== tuning_seed",
     _rate(keep='run["seed"] != tuning_seed and not math.isnan(run["validation"])'),
 )
 rate.wrong(
     "mean over seeds",
     "the mean over all seeds uses those that are reported later",
-    r"seed",
+    r"all seeds|tuning.seed|other seeds|over seeds|seeds that",
     """
     scores = defaultdict(list)
     for run in runs:
@@ -115,37 +115,37 @@ rate.wrong(
 rate.wrong(
     "edge of the runs that did not diverge",
     "the ends are those of all rates that were tried, diverged ones too",
-    r"all (the )?(rates|runs)|diverged|edge|end|every",
+    r"all (the )?rates|diverged|every rate",
     _rate(all="kept"),
 )
 rate.wrong(
     "edge of the tuning seed's rates",
     "the ends are those of all rates in runs, not of the tuning seed's only",
-    r"all (the )?(rates|runs)|seed|edge|end|every",
+    r"all (the )?rates|of all runs|every rate|tuning seed's",
     _rate(all='[run for run in runs if run["seed"] == tuning_seed]'),
 )
 rate.wrong(
     "highest only",
     "the lowest rate is an end as well",
-    r"lowest|both|min|edge|end",
+    r"lowest|both ends|min\(",
     _rate(out="best, best == max(rates)"),
 )
 rate.wrong(
     "first and last run",
     "the runs are in no order; the ends are the smallest and the largest rate",
-    r"order|sort|min|max|first|last|lowest",
+    r"\border\b|sort|min\(|max\(|first (run|and)|lowest",
     _rate(out="best, best in (rates[0], rates[-1])"),
 )
 rate.wrong(
     "inside in place of at an end",
     "the second value is true at an end of the grid, and here the other way round",
-    r"invert|other way|negat|opposite|edge|lowest|highest|revers|not at|inside|end of",
+    r"invert|other way|negat|opposite|lowest|highest|revers",
     _rate(out="best, min(rates) < best < max(rates)"),
 )
 rate.wrong(
     "score returned",
     "the rate is asked for, and its score comes back",
-    r"rate|score",
+    r"the score|score (is|instead|in place)|rate (is|and not)|not its score|return.*rate",
     """
     kept = [r for r in runs if r["seed"] == tuning_seed and not math.isnan(r["validation"])]
     best = max(kept, key=lambda run: run["validation"])
@@ -156,7 +156,7 @@ rate.wrong(
 rate.wrong(
     "two mistakes: all seeds, edge by place",
     "all seeds choose, and the ends are taken by their place in the list",
-    r"seed|order|sort|first|last|lowest|highest",
+    r"all seeds|tuning.seed|other seeds|seeds that|\border\b|sort|lowest",
     _rate(keep='not math.isnan(run["validation"])', out="best, best in (rates[0], rates[-1])"),
 )
 rate.wrong(
@@ -259,7 +259,7 @@ interval.wrong(
 interval.wrong(
     "1.96",
     "1.96 is for many seeds; with few it is Student's t",
-    r"1\.96|student|\bt\[|normal|few (seeds|scores)|quantile",
+    r"1\.96|student|\bt\[|normal|few seeds|quantile",
     _interval("1.96 * scores.std().item() / math.sqrt(n)"),
 )
 interval.wrong(
@@ -277,7 +277,7 @@ interval.wrong(
 interval.wrong(
     "no root of n",
     "the deviation of single scores in place of the standard error of their mean",
-    r"root|sqrt|√|standard error|divid",
+    r"root|sqrt|√|standard error|divid|single (run|score|seed)",
     _interval("t[n - 1] * scores.std().item()"),
 )
 interval.wrong(
@@ -301,13 +301,13 @@ interval.wrong(
 interval.wrong(
     "mean and half width",
     "the two ends are asked for, not mean and half width",
-    r"end|half|lower|upper",
+    r"both ends|two ends|half.?width|upper",
     _interval("t[n - 1] * scores.std().item() / math.sqrt(n)", "mean, half"),
 )
 interval.wrong(
     "ends swapped",
     "the lower end comes first",
-    r"swap|order|lower|first|exchang",
+    r"swap|\border\b|lower (end )?(comes )?first|exchang|other way",
     _interval("t[n - 1] * scores.std().item() / math.sqrt(n)", "mean + half, mean - half"),
 )
 interval.wrong(
@@ -319,7 +319,7 @@ interval.wrong(
 interval.wrong(
     "five seeds fixed",
     "the number of scores is not always five",
-    r"five|\b5\b|hard.?coded|number of (scores|seeds)|t\[4\]|fixed",
+    r"hard.?coded|number of (scores|seeds)|t\[4\]|fixed|always five|not five|other n",
     _interval("t[4] * scores.std().item() / math.sqrt(5)"),
 )
 interval.wrong(
@@ -331,7 +331,7 @@ interval.wrong(
 interval.wrong(
     "median",
     "the interval is that of the mean, and lies around the median here",
-    r"mean|median|cent(er|re)",
+    r"median",
     """
     n = scores.numel()
     half = t[n - 1] * scores.std() / n**0.5
@@ -341,7 +341,7 @@ interval.wrong(
 interval.wrong(
     "smallest and largest",
     "the smallest and the largest score are no interval of the mean",
-    r"min|max|smallest|largest|range|standard error|deviation|mean",
+    r"smallest|largest|\brange\b|standard error|min\(|max\(",
     "    return scores.min().item(), scores.max().item()",
 )
 interval.wrong(
@@ -353,13 +353,13 @@ interval.wrong(
 interval.wrong(
     "t called",
     "t is a dictionary and is looked up with [ ]",
-    r"dict|\[|call",
+    r"dict|not callable|t\[",
     _interval("t(n - 1) * scores.std().item() / math.sqrt(n)"),
 )
 interval.wrong(
     "shape not unpacked",
     "scores.shape is no number; scores.shape[0] or len is",
-    r"shape|len|size|number",
+    r"torch\.Size|\blen\b|shape\[0\]|numel|scores\.shape",
     """
     n = scores.shape
     half = t[n - 1] * scores.std() / math.sqrt(n)
@@ -446,37 +446,37 @@ def _paired(**changes: str) -> str:
 paired.wrong(
     "paired by place",
     "the values are paired by their place in the dictionaries and not by seed",
-    r"seed|order|place|zip|pair",
+    r"by seed|\borders?\b|by place|zip|each seed|paired with",
     _paired(d="[a - b for a, b in zip(first.values(), second.values())]"),
 )
 paired.wrong(
     "sorted values",
     "sorting the scores pairs them by size and not by seed",
-    r"seed|sort|pair",
+    r"by seed|each seed|sort|paired with",
     _paired(d="[a - b for a, b in zip(sorted(first.values()), sorted(second.values()))]"),
 )
 paired.wrong(
     "sorted items of each",
     "with seeds that only one has, the sorted lists are shifted against each other",
-    r"seed|both|shift|common|zip|pair",
+    r"by seed|each seed|in both|both have|shift|common|zip|paired with",
     _paired(d="[a[1] - b[1] for a, b in zip(sorted(first.items()), sorted(second.items()))]"),
 )
 paired.wrong(
     "all seeds of the first",
     "a seed that second lacks gives a KeyError; take those that both have",
-    r"KeyError|both|common|lack|seed|missing",
+    r"KeyError|both have|in both|common|lacks",
     _paired(d="[first[seed] - second[seed] for seed in first]"),
 )
 paired.wrong(
     "missing scores as zero",
     "a missing score is not zero; such a seed is left out",
-    r"zero|both|common|left out|missing|\b0\b|only",
+    r"zero|both have|in both|common|left out|missing",
     _paired(d="[first.get(s, 0) - second.get(s, 0) for s in first.keys() | second.keys()]"),
 )
 paired.wrong(
     "second minus first",
     "the difference is first - second",
-    r"sign|first ?[-−–] ?second|order|swap|other way|minus",
+    r"\bsign|first ?[-−–] ?second|second ?[-−–] ?first|swap|other way",
     _paired(d="[second[seed] - first[seed] for seed in first if seed in second]"),
 )
 paired.wrong(
@@ -488,7 +488,7 @@ paired.wrong(
 paired.wrong(
     "not paired",
     "the variances are added as if the two were independent; take that of the differences",
-    r"pair|differences|independent|unpaired|shared noise|seed by seed",
+    r"paired|differences|independent|shared noise|seed by seed|subtract",
     """
     seeds = sorted(first.keys() & second.keys())
     a, b = [first[s] for s in seeds], [second[s] for s in seeds]
@@ -500,7 +500,7 @@ paired.wrong(
 paired.wrong(
     "difference of all means",
     "the mean is over all scores of each, where only seeds that both have may count",
-    r"both|common|mean|seeds|only one",
+    r"both have|in both|common|different seeds|only one",
     _paired(mean="statistics.fmean(first.values()) - statistics.fmean(second.values())"),
 )
 paired.wrong(
@@ -536,13 +536,13 @@ paired.wrong(
 paired.wrong(
     "root of two",
     "the deviation of the differences holds both methods already; no factor of root two",
-    r"root|√|sqrt|factor|1\.41|two|already",
+    r"root of (two|2)|√ ?2|sqrt\(2\)|1\.41|already|too (large|wide).*root",
     _paired(half="math.sqrt(2) * t[n - 1] * statistics.stdev(d) / math.sqrt(n)"),
 )
 paired.wrong(
     "both ends",
     "mean and half width are asked for, not the two ends",
-    r"end|half|mean",
+    r"\bends?\b|half.?width (is|and|,)|not the ends",
     """
     d = [first[s] - second[s] for s in first if s in second]
     mean = statistics.fmean(d)
@@ -553,13 +553,13 @@ paired.wrong(
 paired.wrong(
     "whole width",
     "the half width is asked for, and twice as much comes back",
-    r"half|twice|doubl|factor",
+    r"twice|doubl|2 ?[*×]|whole width|two times|half of",
     _paired(half="2 * t[n - 1] * statistics.stdev(d) / math.sqrt(n)"),
 )
 paired.wrong(
     "two mistakes: by place, 1.96",
     "paired by place, and 1.96 in place of Student's t",
-    r"by seed|order|zip|pair|1\.96|student|\bt\[",
+    r"by seed|\borders?\b|zip|paired with|1\.96|student|\bt\[",
     _paired(
         d="[a - b for a, b in zip(first.values(), second.values())]",
         half="1.96 * statistics.stdev(d) / math.sqrt(n)",
@@ -574,7 +574,7 @@ paired.wrong(
 paired.wrong(
     "relative difference",
     "differences are asked for, not differences in parts of the second score",
-    r"relative|divid|ratio|difference",
+    r"relative|divided|percent|quotient|a share|in parts of",
     _paired(d="[(first[s] - second[s]) / second[s] for s in first if s in second]"),
 )
 paired.right("comprehension", _paired())
@@ -630,25 +630,25 @@ gain = Exercise(
 gain.wrong(
     "ratio of the scores",
     "the base model's score is not subtracted",
-    r"base|subtract|gain",
+    r"\bbase\b|subtract|raw score",
     "    return 100 * (scores.mean() / full.mean()).item()",
 )
 gain.wrong(
     "base subtracted above only",
     "full fine-tuning's gain starts from the base model, too",
-    r"base|both|below|denominator|full",
+    r"full fine-tuning('s gain| itself)|from full|below the line|denominator|above the line|both",
     "    return 100 * ((scores.mean() - base) / full.mean()).item()",
 )
 gain.wrong(
     "base subtracted below only",
     "the method's gain starts from the base model, too",
-    r"base|both|above|numerator|scores",
+    r"the method's gain|from the (method|score)|above the line|numerator|below the line|both",
     "    return 100 * (scores.mean() / (full.mean() - base)).item()",
 )
 gain.wrong(
     "a share, not percent",
     "the factor 100 is missing",
-    r"100|percent|per cent|%",
+    r"by 100|factor 100|percent are|fraction|\* ?100|a share",
     "    return ((scores.mean() - base) / (full.mean() - base)).item()",
 )
 gain.wrong(
@@ -660,7 +660,7 @@ gain.wrong(
 gain.wrong(
     "mean of the quotients",
     "the quotient of the two means, not the mean of the quotients seed by seed",
-    r"mean of|ratio|quotient|seed|each|means",
+    r"mean of (the )?(ratio|quotient)|for each seed|ratio of (the )?means|seed by seed|each seed",
     "    return 100 * ((scores - base) / (full - base)).mean().item()",
 )
 gain.wrong(
@@ -687,31 +687,31 @@ gain.wrong(
 gain.wrong(
     "sums with one base",
     "a sum over the seeds has to lose the base once for each of them",
-    r"sum|mean|each|base|times",
+    r"\bsums?\b|for each seed|n times|take the mean|use the mean",
     "    return 100 * ((scores.sum() - base) / (full.sum() - base)).item()",
 )
 gain.wrong(
     "best seeds",
     "the mean over the seeds is asked for, not the best one",
-    r"mean|max|best|average",
+    r"\bmax|best seed|average|the mean|all seeds",
     "    return 100 * ((scores.max() - base) / (full.max() - base)).item()",
 )
 gain.wrong(
     "medians",
     "the mean gain is asked for, not the median",
-    r"mean|median|average",
+    r"median|average|the mean\b",
     "    return 100 * ((scores.median() - base) / (full.median() - base)).item()",
 )
 gain.wrong(
     "first seed",
     "all seeds count, and only the first is used",
-    r"mean|first|all (the )?seeds|average",
+    r"first seed|all (the )?seeds|average|the mean\b|only one",
     "    return 100 * ((scores[0] - base) / (full[0] - base)).item()",
 )
 gain.wrong(
     "five seeds fixed",
     "the number of seeds is not always five",
-    r"five|\b5\b|number of|mean|hard.?coded|fixed",
+    r"number of seeds|hard.?coded|fixed|always five|/ ?5|the mean\b",
     """
     mine, possible = scores.sum() / 5 - base, full.sum() / 5 - base
     return 100 * (mine / possible).item()
@@ -720,13 +720,13 @@ gain.wrong(
 gain.wrong(
     "whole percents",
     "the percentage is rounded to a whole number",
-    r"round|whole|int|precis|decimal",
+    r"round|whole|cut off|precis|decimal",
     "    return round(100 * ((scores.mean() - base) / (full.mean() - base)).item())",
 )
 gain.wrong(
     "distance to full",
     "what is asked for is the share that is reached, not the share that is missing",
-    r"missing|share|reach|distance|lack|gain|base",
+    r"missing|share that|distance|lacks|what is left|from the base",
     "    return 100 * ((full.mean() - scores.mean()) / (full.mean() - base)).item()",
 )
 gain.wrong(
@@ -738,19 +738,19 @@ gain.wrong(
 gain.wrong(
     "two mistakes: no base, no percent",
     "the base is not subtracted, and the factor 100 is missing",
-    r"base|100|percent|subtract",
+    r"\bbase\b|by 100|subtract|\* ?100",
     "    return (scores.mean() / full.mean()).item()",
 )
 gain.wrong(
     "mean of a number",
     "base is a number and has no mean",
-    r"base|float|mean|attribute|number",
+    r"'float' object|base\.mean|base is a",
     "    return 100 * ((scores.mean() - base.mean()) / (full.mean() - base.mean())).item()",
 )
 gain.wrong(
     "prints",
     "the share is printed and not returned",
-    r"return|print|None",
+    r"return|None|printed",
     """
     share = 100 * ((scores.mean() - base) / (full.mean() - base)).item()
     print(f"{share:.1f} %")
@@ -822,7 +822,7 @@ ranks.wrong(
 ranks.wrong(
     "smallest is best",
     "more is better, so the largest score has rank 1",
-    r"more is better|largest|descend|direction|revers|other way|best|worse|highest|lowest|loss",
+    r"more is better|largest|descend|direction|reversed|other way|lowest|loss",
     """
     below = (scores[None] < scores[:, None]).sum(1).float()
     equal = (scores[None] == scores[:, None]).sum(1).float()
@@ -832,7 +832,7 @@ ranks.wrong(
 ranks.wrong(
     "tasks ranked in place of methods",
     "the methods of one task are ranked, not the tasks of one method",
-    r"axis|dim|task|column|row|along",
+    r"\baxis|\bdim\b|tasks are ranked|not the tasks|within a (method|task)|along",
     """
     better = (scores[:, None, :] > scores[:, :, None]).sum(2).float()
     equal = (scores[:, None, :] == scores[:, :, None]).sum(2).float()
@@ -842,13 +842,13 @@ ranks.wrong(
 ranks.wrong(
     "mean over the methods",
     "the mean goes over the tasks, and one value for each method comes out",
-    r"axis|dim|over (the )?(tasks|methods)|shape|each method",
+    r"\baxis|\bdim\b|over (the )?(methods|rows)|each method|average.*tasks",
     _RANKS.format(rank="better + (equal + 1) / 2", mean="mean(0)"),
 )
 ranks.wrong(
     "ranks from zero",
     "the best method has rank 1, not 0",
-    r"zero|\b0\b|rank 1|start|one too (small|low|few)|\+ ?1|off by",
+    r"zero|rank 0|rank 1|start(s)? (at|from)|\+ ?1\b|off by",
     _RANKS.format(rank="better + (equal - 1) / 2", mean="mean(1)"),
 )
 ranks.wrong(
@@ -878,7 +878,7 @@ ranks.wrong(
 ranks.wrong(
     "half a place too high",
     "a method ties with itself; (equal + 1) / 2 is what is added",
-    r"itself|half|0\.5|1/2|\+ ?1|off by|too (low|small|high)|\btie",
+    r"itself|half|0\.5|1/2|\+ ?1\b|off by|\btie",
     _RANKS.format(rank="better + equal / 2", mean="mean(1)"),
 )
 ranks.wrong(
@@ -890,19 +890,19 @@ ranks.wrong(
 ranks.wrong(
     "sum of the ranks",
     "the mean over the tasks is asked for, not the sum",
-    r"mean|sum|average|divid",
+    r"\bsum\b|average|divide|the mean\b",
     _RANKS.format(rank="better + (equal + 1) / 2", mean="sum(1)"),
 )
 ranks.wrong(
     "median rank",
     "the mean is asked for, not the median",
-    r"mean|median|average",
+    r"median|average|the mean\b",
     _RANKS.format(rank="better + (equal + 1) / 2", mean="median(1).values"),
 )
 ranks.wrong(
     "rank of the mean score",
     "scores of different scales cannot be averaged; rank on each task first",
-    r"scale|each task|average|mean score|first|per task",
+    r"scale|each task|averaged|mean score|per task|within",
     """
     mean = scores.mean(1)
     better = (mean[None] > mean[:, None]).sum(1).float()
@@ -913,7 +913,7 @@ ranks.wrong(
 ranks.wrong(
     "nearly equal scores tie",
     "scores that differ a little do not tie",
-    r"\btie|close|equal|round|toleran|exact|small",
+    r"\btie|close to|nearly|equal|rounded|toleran",
     """
     rounded = (scores * 100).round()
     better = (rounded[None] > rounded[:, None]).sum(1).float()
@@ -924,7 +924,7 @@ ranks.wrong(
 ranks.wrong(
     "mean of whole numbers",
     "torch takes no mean of integers; make floats of the ranks first",
-    r"float|integer|dtype|long",
+    r"floating|integer|\bLong\b|\.float\(\)",
     """
     better = (scores[None] > scores[:, None]).sum(1)
     return (better + 1).mean(1)
@@ -952,7 +952,7 @@ ranks.wrong(
 ranks.wrong(
     "ties for the first place only",
     "every tie shares the mean of its places, not only that for the first one",
-    r"\btie|equal|share|first place|every",
+    r"\btie|equal|share",
     """
     place = (scores[None] > scores[:, None]).sum(1).float() + 1
     best = scores == scores.max(0).values
@@ -963,7 +963,7 @@ ranks.wrong(
 ranks.wrong(
     "tasks left out of the pairs",
     "the counts run over the tasks, too",
-    r"axis|dim|shape|sum|task",
+    r"\baxis|\bdim\b|summed|sum over|the tasks,? too|over all tasks|each task",
     """
     better = (scores[None] > scores[:, None]).sum((1, 2)).float()
     equal = (scores[None] == scores[:, None]).sum((1, 2)).float()
@@ -1036,7 +1036,7 @@ _FULL = "(p[order] * torch.arange(m, 0, -1)).cummax(0).values.clamp(max=1)"
 holm.wrong(
     "Bonferroni",
     "every p-value is multiplied by m; only the smallest is in Holm's procedure",
-    r"bonferroni|m ?[-−–] ?1|every|all|smallest|decreas",
+    r"bonferroni|m ?[-−–] ?1|smallest|decreas",
     "    return (p * len(p)).clamp(max=1)",
 )
 holm.wrong(
@@ -1048,7 +1048,7 @@ holm.wrong(
 holm.wrong(
     "above one",
     "no adjusted p-value may be above 1",
-    r"above|\b1\b|one|clamp|cap|clip|larger",
+    r"above 1|above one|clamp|\bcap|\bclip|larger than",
     _holm("(p[order] * torch.arange(m, 0, -1)).cummax(0).values"),
 )
 holm.wrong(
@@ -1066,13 +1066,13 @@ holm.wrong(
 holm.wrong(
     "factors the wrong way",
     "the smallest is multiplied by m and the largest by 1, not the other way round",
-    r"factor|multipl|smallest|ascend|descend|other way|revers|order",
+    r"multipl|smallest|ascend|descend|other way|revers|wrong way",
     _holm("(p[order] * torch.arange(1, m + 1)).cummax(0).values.clamp(max=1)"),
 )
 holm.wrong(
     "largest first",
     "sorted with the largest first, the largest is multiplied by m",
-    r"smallest|largest|descend|ascend|sort|order|factor",
+    r"smallest|largest|descend|ascend|sort|wrong way",
     """
     m = len(p)
     order = p.argsort(descending=True)
@@ -1085,13 +1085,13 @@ holm.wrong(
 holm.wrong(
     "factors from m - 1",
     "the factors run from m to 1, and here from m - 1 to 0",
-    r"off by|m ?[-−–] ?1|factor|from m|by m\b|\b0\b|zero|multipl",
+    r"off by|m ?[-−–] ?1|from m\b|by m\b|zero|multipl",
     _holm("(p[order] * torch.arange(m - 1, -1, -1)).cummax(0).values.clamp(max=1)"),
 )
 holm.wrong(
     "factors from m + 1",
     "the factors run from m to 1, and here from m + 1 to 2",
-    r"off by|m ?\+ ?1|factor|from m|by m\b|multipl|too (large|big)",
+    r"off by|m ?\+ ?1|from m\b|by m\b|multipl",
     _holm("(p[order] * torch.arange(m + 1, 1, -1)).cummax(0).values.clamp(max=1)"),
 )
 holm.wrong(
@@ -1103,7 +1103,7 @@ holm.wrong(
 holm.wrong(
     "Benjamini-Hochberg",
     "p·m/rank controls the share of false discoveries, not the chance of one",
-    r"benjamini|hochberg|fdr|false discover|rank|factor|divid|m ?[-−–] ?1",
+    r"benjamini|hochberg|fdr|false (discover|finding)|divided by|m ?[-−–] ?1",
     _holm("(p[order] * m / torch.arange(1, m + 1)).flip(0).cummin(0).values.flip(0).clamp(max=1)"),
 )
 holm.wrong(
@@ -1149,7 +1149,7 @@ holm.wrong(
 holm.wrong(
     "writes into the input",
     "the p-values of the caller are overwritten",
-    r"input|in.?place|overwrit|caller|chang|modif|argument",
+    r"the input|in.?place|overwrit|caller|argument",
     """
     m = len(p)
     order = p.argsort()
@@ -1160,13 +1160,13 @@ holm.wrong(
 holm.wrong(
     "yes or no",
     "adjusted p-values are asked for, not which are below 0.05",
-    r"bool|p-value|0\.05|adjusted|yes|true",
+    r"bool|p-value|0\.05|adjusted",
     _holm(_FULL, "result < 0.05"),
 )
 holm.wrong(
     "cummax without values",
     "cummax returns values and indices; take .values",
-    r"values|tuple|indices|cummax|attribute",
+    r"\.values|tuple|indices|cummax",
     _holm("(p[order] * torch.arange(m, 0, -1)).cummax(0).clamp(max=1)"),
 )
 holm.wrong(
@@ -1181,7 +1181,7 @@ holm.wrong(
 holm.wrong(
     "clamp from below",
     "clamp(1) makes 1 the smallest value; the largest has to be 1",
-    r"clamp|min|max|above|\b1\b|one",
+    r"clamp|max=|above 1|above one",
     _holm("(p[order] * torch.arange(m, 0, -1)).cummax(0).values.clamp(1)"),
 )
 holm.right("sorted, and put back", _holm(_FULL))
@@ -1266,13 +1266,13 @@ def _pareto(**changes: str) -> str:
 pareto.wrong(
     "strictly better in everything",
     "one thing strictly better is enough, with no other worse",
-    r"strict|one thing|at least one|equal|everything|<=|tie|as good",
+    r"strict|one thing|at least one|equal|as good",
     _pareto(dominated="(costs[None] < costs[:, None]).all(-1) & better"),
 )
 pareto.wrong(
     "dominated by itself",
     "without a strict part every method dominates itself",
-    r"itself|strict|equal|every method|no method|empty",
+    r"itself|strict|equal|at least one|empty",
     _pareto(dominated="no_dearer & no_worse"),
 )
 pareto.wrong(
@@ -1284,7 +1284,7 @@ pareto.wrong(
 pareto.wrong(
     "only one of equal methods",
     "of methods that are equal in everything all stay, not only the first",
-    r"equal|same|duplicate|twin|identical|tie|both|all",
+    r"equal|same|duplicate|twin|identical|\btie|both stay",
     """
     n = len(quality)
     keep = torch.ones(n, dtype=torch.bool)
@@ -1300,7 +1300,7 @@ pareto.wrong(
 pareto.wrong(
     "less quality is better",
     "more quality is better, and less is taken for it",
-    r"quality|more is better|sign|revers|direction|other way",
+    r"low quality|quality.*(more|high|better|counts)|more is better|\bsign\b|revers|other way",
     """
     table = torch.cat([costs, quality[:, None]], 1)
     no_worse = (table[None] <= table[:, None]).all(-1)
@@ -1311,7 +1311,7 @@ pareto.wrong(
 pareto.wrong(
     "more cost is better",
     "less cost is better, and more is taken for it",
-    r"cost|less is better|sign|revers|direction|other way",
+    r"(high|less|more|lower) costs?|costs? no more|less is better|\bsign\b|revers",
     """
     table = torch.cat([costs, quality[:, None]], 1)
     no_worse = (table[None] >= table[:, None]).all(-1)
@@ -1322,13 +1322,13 @@ pareto.wrong(
 pareto.wrong(
     "cheaper in some cost is enough",
     "the other may be dearer in none of the costs, not only in some",
-    r"every|all|each|any|none|anything|dearer|more in",
+    r"every cost|all (the )?(costs|columns)|each cost|no cost|none of|dearer|all\(-1\)",
     _pareto(every="any"),
 )
 pareto.wrong(
     "first cost only",
     "there are k costs, and only the first is compared",
-    r"every|all|each|first|k costs|column|several|only one",
+    r"every cost|all (the )?(costs|columns)|each cost|first cost|k costs",
     """
     cost = costs[:, 0]
     no_dearer = cost[None] <= cost[:, None]
@@ -1340,7 +1340,7 @@ pareto.wrong(
 pareto.wrong(
     "sum of the costs",
     "costs in different units cannot be added; each has to be compared",
-    r"sum|add|each|every|unit|separate|mean|total",
+    r"\bsum|\badd(ed)?\b|each cost|every cost|\bunits?\b|total",
     """
     cost = costs.sum(1)
     no_dearer = cost[None] <= cost[:, None]
@@ -1352,19 +1352,19 @@ pareto.wrong(
 pareto.wrong(
     "strictly better in quality",
     "a method that is as good and cheaper dominates as well",
-    r"cheaper|cost|equal quality|same quality|as good|strict|at least one",
+    r"cheaper|equal quality|same quality|as good|strict|at least one",
     _pareto(dominated="no_dearer & better"),
 )
 pareto.wrong(
     "strictly cheaper",
     "a method that costs the same and is better dominates as well",
-    r"quality|better|same cost|equal cost|strict|at least one",
+    r"costs? the same|same cost|equal cost|better quality|strict|at least one",
     _pareto(dominated="no_dearer & no_worse & cheaper"),
 )
 pareto.wrong(
     "strictly cheaper in every cost",
     "to be cheaper in one of the costs is enough",
-    r"one|any|every|all|strict|at least",
+    r"one (of the )?costs?|\bany\b|strict|at least one|in one",
     _pareto(some="all"),
 )
 pareto.wrong(
@@ -1376,19 +1376,19 @@ pareto.wrong(
 pareto.wrong(
     "those that dominate none",
     "the axis is the wrong one: it asks whom a method dominates, not who dominates it",
-    r"axis|dim|direction|other way|who|which|transpos|swap|any\(",
+    r"\baxis|\bdim\b|direction|other way|whom|transpos|swap",
     _pareto(out="~dominated.any(0)"),
 )
 pareto.wrong(
     "dominated by all",
     "one method that dominates is enough; not all have to",
-    r"\bany\b|one (method|other)|not all|all of|enough|every",
+    r"\bany\b|one (method|other)|not all|all of them|is enough",
     _pareto(out="~dominated.all(1)"),
 )
 pareto.wrong(
     "places of the front",
     "booleans (n,) are asked for, not the places",
-    r"bool|ind(ex|ices)|mask|place|nonzero",
+    r"boolean|\bbool,? |indices|mask|positions|nonzero|places",
     _pareto(out="(~dominated.any(1)).nonzero().flatten()"),
 )
 pareto.wrong(
@@ -1407,7 +1407,7 @@ pareto.wrong(
 pareto.wrong(
     "sorted by the first cost",
     "a running maximum over one sorted cost does not see the others",
-    r"every|all|each|first|other costs|several|column|only one|sort",
+    r"every cost|all (the )?(costs|columns)|each cost|first cost|one (sorted )?cost|other costs",
     """
     order = sorted(range(len(quality)), key=lambda i: (costs[i, 0].item(), -quality[i].item()))
     front = torch.zeros(len(quality), dtype=torch.bool)
@@ -1422,7 +1422,7 @@ pareto.wrong(
 pareto.wrong(
     "the best per cost",
     "the front holds more than the cheapest and the best",
-    r"dominat|between|compromise|more than|cheapest|trade|pair|only",
+    r"dominat|between|compromise|cheapest|trade",
     """
     front = quality == quality.max()
     return front | (costs == costs.min(0).values).any(1)
@@ -1431,7 +1431,7 @@ pareto.wrong(
 pareto.wrong(
     "two mistakes: first cost, strict",
     "only the first cost is compared, and ties are thrown out or kept wrongly",
-    r"first|every|all|each|strict|equal|itself|column|k costs",
+    r"first cost|every cost|all (the )?(costs|columns)|each cost|strict|equal|k costs",
     """
     cost = costs[:, 0]
     return ~((cost[None] < cost[:, None]) & (quality[None] > quality[:, None])).any(1)
@@ -1529,31 +1529,31 @@ def _decide(**changes: str) -> str:
 decide.wrong(
     "below the limit only",
     "a method that needs just the limit is possible",
-    r"limit|up to and including|<=|exactly|boundar|equal",
+    r"limit|up to and including|<=|exactly the|boundar",
     _decide(possible='row["memory"] < memory and (row["mergeable"] or not must_merge)'),
 )
 decide.wrong(
     "margin without its end",
     "a method exactly margin below the best one counts",
-    r"margin|at most|>=|exactly|boundar|equal",
+    r"at most|>=|exactly (the|at|margin)|boundar|up to and including",
     _decide(good='row["quality"] > best - margin'),
 )
 decide.wrong(
     "best of all",
     "the margin counts from the best possible method, not from the best of all",
-    r"possible|best|all rows|fits|impossible",
+    r"possible|cannot be used|impossible|best there is|before you look",
     _decide(of="rows"),
 )
 decide.wrong(
     "best of those that fit",
     "the best has to be mergeable as well, if that is asked for",
-    r"merge|possible|best",
+    r"merge|possible|cannot be used|before you look",
     _decide(of='[row for row in rows if row["memory"] <= memory]'),
 )
 decide.wrong(
     "best of those that merge",
     "the best has to fit the memory as well",
-    r"memory|possible|best|fit",
+    r"memory|possible|does not fit|cannot be used",
     _decide(of='[row for row in rows if row["mergeable"] or not must_merge]'),
 )
 decide.wrong(
@@ -1583,7 +1583,7 @@ decide.wrong(
 decide.wrong(
     "memory ignored",
     "methods that do not fit the memory are not possible",
-    r"memory|fit|limit",
+    r"memory|fit the|limit",
     _decide(possible='row["mergeable"] or not must_merge'),
 )
 decide.wrong(
@@ -1601,19 +1601,19 @@ decide.wrong(
 decide.wrong(
     "the best",
     "of all within the margin the smallest is asked for, not the best",
-    r"margin|smallest|trainable|fewest|best",
+    r"within the margin|smallest|trainable|fewest|told apart|highest",
     _decide(out='max(good, key=lambda row: row["quality"])["name"]'),
 )
 decide.wrong(
     "margin not used",
     "the smallest possible method may be far below the best; the margin is not used",
-    r"margin|quality",
+    r"margin|quality|however bad",
     _decide(good="True"),
 )
 decide.wrong(
     "most trainable",
     "the fewest trainable parameters are asked for, not the most",
-    r"fewest|smallest|min|most|max|trainable",
+    r"fewest|smallest|trainable|most parameters|largest",
     _decide(out='max(good, key=lambda row: row["trainable"])["name"]'),
 )
 decide.wrong(
@@ -1631,13 +1631,13 @@ decide.wrong(
 decide.wrong(
     "row returned",
     "the name is asked for, and the row comes back",
-    r"name|row|dict|str",
+    r"\bname\b|the row comes|whole row|\bdict\b",
     _decide(out='min(good, key=lambda row: row["trainable"])'),
 )
 decide.wrong(
     "sorts the caller's list",
     "sort changes the list of the caller; sorted does not",
-    r"input|in.?place|caller|sort|order|chang|modif|argument",
+    r"the input|in.?place|caller|argument|\bsorts?\b",
     """
     rows.sort(key=lambda row: row["trainable"])
     possible = [r for r in rows if r["memory"] <= memory and (r["mergeable"] or not must_merge)]
@@ -1650,7 +1650,7 @@ decide.wrong(
 decide.wrong(
     "two mistakes: best of all, strict memory",
     "the margin counts from a method that may not fit, and the limit itself is left out",
-    r"possible|best|limit|including|<=|exactly",
+    r"possible|cannot be used|limit|including|<=|exactly the|before you look",
     _decide(possible='row["memory"] < memory and (row["mergeable"] or not must_merge)', of="rows"),
 )
 decide.wrong(
@@ -1662,7 +1662,7 @@ decide.wrong(
 decide.wrong(
     "first within the margin",
     "the first within the margin is returned; the smallest is asked for",
-    r"first|smallest|fewest|trainable|order|min",
+    r"smallest|fewest|trainable|\border\b|first (row|one|that)",
     _decide(out='good[0]["name"]'),
 )
 decide.right("three steps", _decide())
