@@ -11,12 +11,13 @@ marks it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
+from peftcourse.exercises import slips
 from peftcourse.exercises.compare import Verdict, compare
 from peftcourse.exercises.observe import Case, Outcome, observe
 from peftlab.errors import PeftlabError
@@ -32,12 +33,52 @@ class Mutant:
         diagnosis: what its author got wrong, in one line. May use ``{ratio}`` (the constant factor
             by which it is wrong) and the numbers of the case, such as ``{rank}``.
         action: the one thing to do about it.
+        edits: the words of the solution that were changed to make the answer, if it was made so;
+            two mistakes made so are tried together, too.
     """
 
     id: str
     answer: Any
     diagnosis: str
     action: str
+    edits: tuple[slips.Edit, ...] = ()
+
+
+def slip(
+    solution: Any, id: str, old: str, new: str, diagnosis: str, action: str, *more: slips.Edit
+) -> Mutant:
+    """A wrong answer that differs from the solution in a few words.
+
+    Args:
+        solution: the reference, a function or class.
+        id: a short name, used in class reports.
+        old: words of the solution's source that stand there once.
+        new: what stands there instead.
+        diagnosis: what its author got wrong, in one line.
+        action: the one thing to do about it.
+        more: further words that have to change with them.
+    """
+    edits = ((old, new), *more)
+    return Mutant(id, slips.edited(solution, edits), diagnosis, action, edits)
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What it shows when one part of an outcome is wrong, whatever the answer's code is.
+
+    It states what was seen, so that it is true of every answer that it is said of.
+
+    Attributes:
+        part: the name of the part in the probe's outcome.
+        cause: what it shows, in one line. May use the numbers of the case, as a diagnosis does.
+        action: the one thing to do about it.
+        when: narrows it down: ``when(case, expected, observed)`` looks at whole outcomes.
+    """
+
+    part: str
+    cause: str
+    action: str
+    when: Callable[[Case, Outcome, Outcome], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +134,9 @@ class Exercise(Part):
         mutants: at least three known wrong answers.
         special_judge: replaces the comparison with the reference where randomness is inherent.
         allows: top-level modules that an answer may import.
+        symptoms: what wrong parts of an outcome show where no known mistake explains them all.
+        symbols: how the numbers of a case are called, such as ``{"A.shape[0]": "r"}``.
+        keeps_dtype: whether the text asks for tensors of a certain dtype, mostly the inputs'.
     """
 
     kind: ClassVar[str] = "code"
@@ -104,11 +148,30 @@ class Exercise(Part):
     mutants: tuple[Mutant, ...] = field(repr=False)
     special_judge: Callable[[Case, Outcome], Verdict] | None = field(default=None, repr=False)
     allows: tuple[str, ...] = ("torch", "numpy", "math")
+    symptoms: tuple[Symptom, ...] = field(default=(), repr=False)
+    symbols: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keeps_dtype: bool = True
 
     def make_cases(self, seed: int) -> list[Case]:
-        """The inputs for one seed; each carries the seed of its own random numbers."""
+        """The inputs for one seed, as an answer gets them.
+
+        Each carries ``noise``, which its own random numbers start from. It tells nothing of the
+        seed, with which the cases of every exercise could be drawn.
+        """
+        return [case for case, _ in self.described_cases(seed)]
+
+    def described_cases(self, seed: int) -> list[tuple[Case, str]]:
+        """The inputs for one seed, and what is special about each, which no answer gets to see.
+
+        A case says so itself, as ``about``: "two scores are equal".
+        """
         rng = torch.Generator().manual_seed(seed)
-        return [{**case, "seed": seed + i} for i, case in enumerate(self.cases(rng))]
+        drawn = self.cases(rng)
+        noise = torch.randint(0, 2**31, (len(drawn),), generator=rng).tolist()
+        return [
+            ({k: v for k, v in case.items() if k != "about"} | {"noise": n}, case.get("about", ""))
+            for case, n in zip(drawn, noise, strict=True)
+        ]
 
     def judge(self, case: Case, observed: Outcome, expected: Outcome | None = None) -> Verdict:
         """Compare an observed outcome with the reference solution's on the same case.
@@ -122,7 +185,7 @@ class Exercise(Part):
             return self.special_judge(case, observed)
         if expected is None:
             expected = observe(self.probe, self.solution, case)["outcome"]
-        return compare(expected, observed)
+        return compare(expected, observed, keeps_dtype=self.keeps_dtype)
 
 
 @dataclass(frozen=True)

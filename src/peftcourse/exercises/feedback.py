@@ -1,8 +1,9 @@
 """From observations to four lines: status, observed, likely cause, next.
 
-The likely cause comes from running the known wrong answers on the very same random inputs: when
-one of them does what the learner's code did, on every case, it is named. No expected value is ever
-part of a report.
+A cause is named where it explains everything that was seen: a known wrong answer that does, on the
+very same inputs, what the learner's code did; a simple change of the right result; two of them at
+once. Several that do are all named. Where none does, the report says what was seen and where, and
+claims no more. No expected value is ever part of a report.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from torch import Tensor
 
-from peftcourse.exercises.core import Exercise, Mutant, Verdict, compare
+from peftcourse.exercises import raised, slips
+from peftcourse.exercises.changes import Explanation, changes
+from peftcourse.exercises.compare import agree
+from peftcourse.exercises.core import Exercise, Mutant, Verdict
 from peftcourse.exercises.observe import Case, Observation, Outcome, observe
+from peftcourse.exercises.places import special_cases, special_places
 
 NOT_ATTEMPTED = "not attempted"
 RAISED = "your code raised"
@@ -39,6 +45,7 @@ class Report:
         action: what to do next.
         mutant: id of the known wrong answer that it matches, if any.
         seed: repeats the inputs of a wrong answer: ``check(..., seed=…)``.
+        explained: whether the cause explains all that was seen; otherwise it says what was seen.
     """
 
     exercise: str
@@ -48,6 +55,7 @@ class Report:
     action: str
     mutant: str | None = None
     seed: int | None = None
+    explained: bool = False
 
     @property
     def correct(self) -> bool:
@@ -67,6 +75,12 @@ class Report:
         )
 
 
+# Two mistakes at once are tried for so many pairs; each is run on every case.
+_MOST_PAIRS = 40
+# More explanations than this say nothing.
+_MOST_CAUSES = 3
+
+
 class Reference:
     """What is right on the cases of one seed, and what each known wrong answer does there.
 
@@ -76,7 +90,9 @@ class Reference:
     def __init__(self, exercise: Exercise, seed: int) -> None:
         self.exercise = exercise
         self.seed = seed
-        self.cases = exercise.make_cases(seed)
+        described = exercise.described_cases(seed)
+        self.cases = [case for case, _ in described]
+        self.abouts = [about for _, about in described]
 
     @cached_property
     def expected(self) -> list[Outcome]:
@@ -84,13 +100,21 @@ class Reference:
         return self._outcomes(self.exercise.solution) or []
 
     @cached_property
-    def mistakes(self) -> list[tuple[Mutant, list[Outcome], list[Verdict]]]:
-        """The known wrong answers that run, with their outcomes and what a judge says of them."""
+    def mistakes(self) -> list[tuple[Mutant, list[Outcome]]]:
+        """The known wrong answers that run, with their outcomes."""
+        found = ((mutant, self._outcomes(mutant.answer)) for mutant in self.exercise.mutants)
+        return [(mutant, outcomes) for mutant, outcomes in found if outcomes is not None]
+
+    @cached_property
+    def pairs(self) -> list[tuple[Mutant, Mutant, list[Outcome]]]:
+        """Two known mistakes at once, where both are changes of the solution's words."""
         found = []
-        for mutant in self.exercise.mutants:
-            outcomes = self._outcomes(mutant.answer)
-            if outcomes is not None:
-                found.append((mutant, outcomes, self.judge(outcomes)))
+        made = [mutant for mutant in self.exercise.mutants if mutant.edits]
+        for one, other in list(combinations(made, 2))[:_MOST_PAIRS]:
+            answer = slips.combined(self.exercise.solution, one.edits, other.edits)
+            outcomes = answer and self._outcomes(answer)
+            if outcomes:
+                found.append((one, other, outcomes))
         return found
 
     def judge(self, outcomes: Sequence[Outcome]) -> list[Verdict]:
@@ -107,9 +131,13 @@ class Reference:
 
 def assess(exercise: Exercise, answer: Any, seed: int) -> Report:
     """Run an answer on the cases of one seed, here and now, and say what came of it."""
-    reference = Reference(exercise, seed)
-    observations = [observe(exercise.probe, answer, case) for case in reference.cases]
-    return diagnose(reference, observations)
+    return assess_on(Reference(exercise, seed), answer)
+
+
+def assess_on(reference: Reference, answer: Any) -> Report:
+    """Run an answer on the cases of a reference, here and now, and say what came of it."""
+    probe = reference.exercise.probe
+    return diagnose(reference, [observe(probe, answer, case) for case in reference.cases])
 
 
 def diagnose(reference: Reference, observations: Sequence[Observation]) -> Report:
@@ -122,9 +150,10 @@ def diagnose(reference: Reference, observations: Sequence[Observation]) -> Repor
 
 def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Report:
     exercise, cases = reference.exercise, reference.cases
-    for case, observation in zip(cases, observations, strict=True):
-        if observation["error"]:
-            return _raised(exercise, case, observation["error"])
+    broken = [i for i, observation in enumerate(observations) if observation["error"]]
+    if broken:
+        where = special_cases(cases, reference.abouts, broken)
+        return _raised(exercise, cases[broken[0]], observations[broken[0]]["error"], where)
     for case, observation in zip(cases, observations, strict=True):
         if observation["changed"]:
             return _changed(exercise, case, observation["changed"])
@@ -137,55 +166,141 @@ def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Repo
         return Report(exercise.id, CORRECT, observed, exercise.meaning, after)
     case, verdict = cases[failed[0]], verdicts[failed[0]]
     observed = f"{verdict.observed}{_numbers(case)}"
-    if 0 < len(failed) < len(cases):
+    if len(failed) < len(cases):
         observed += f"; {len(failed)} of {len(cases)} cases wrong"
-    mutant, sure = match(reference, outcomes, verdicts)
-    if mutant is None:
-        action = "Compare with the docstring on inputs small enough to work out by hand"
-        return _report(exercise, verdict.status, observed, verdict.guess, action)
-    numbers = {key: value for key, value in case.items() if not isinstance(value, Tensor)}
-    cause = mutant.diagnosis.format(**numbers, ratio=verdict.ratio or 0.0)
-    return _report(
-        exercise,
-        verdict.status,
-        observed,
-        cause if sure else f"perhaps: {cause}",
-        mutant.action,
-        mutant.id,
-    )
+    where = special_cases(cases, reference.abouts, failed)
+    if where:
+        observed += f": where {where}"
+    known, found = explain(reference, outcomes)
+    if found:
+        report = _report(exercise, verdict.status, observed, *_named(found, case, verdict), known)
+        return replace(report, explained=True)
+    found = _symptoms(reference, outcomes, failed, verdicts)
+    if found:
+        return _report(exercise, verdict.status, observed, *_seen(found, case, verdict))
+    cause = verdict.guess
+    if place := special_places([cases[i] for i in failed], [verdicts[i].mask for i in failed]):
+        cause = f"wrong exactly where {place}"
+    if where:
+        cause = f"only right as long as it is not so that {where}; {cause}"
+    action = "Compare with the docstring on inputs small enough to work out by hand"
+    return _report(exercise, verdict.status, observed, cause, action)
 
 
-def match(
-    reference: Reference, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]
-) -> tuple[Mutant | None, bool]:
-    """The known wrong answer that does the same on every case.
+def explain(
+    reference: Reference, outcomes: Sequence[Outcome]
+) -> tuple[str | None, list[Explanation]]:
+    """What does the same as an answer did, on every case; the simplest that does.
 
     Returns:
-        The mutant and whether the match is exact. Without an exact match, the only mutant whose
-        mistakes show in the same places is a guess; ``(None, False)`` if there is none.
+        The id of the known wrong answer, if exactly one does the same; and the explanations, none
+        where nothing is known or too much would fit.
     """
-    for mutant, theirs, _ in reference.mistakes:
-        if all(map(_equal, theirs, outcomes)):
-            return mutant, True
-    similar = [
-        mutant for mutant, _, judged in reference.mistakes if all(map(_alike, judged, verdicts))
+    exercise, cases = reference.exercise, reference.cases
+    if exercise.special_judge is not None:
+        return _explain_by_fault(reference, outcomes)
+    same = [mutant for mutant, theirs in reference.mistakes if _equal(theirs, outcomes)]
+    if same:
+        return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
+    if found := changes(cases, reference.expected, outcomes, exercise.symbols):
+        return None, _few(found)
+    both = [
+        _both(_explanation(mutant), change)
+        for mutant, theirs in reference.mistakes
+        for change in changes(cases, theirs, outcomes, exercise.symbols)
     ]
-    return (similar[0], False) if len(similar) == 1 else (None, False)
+    both += [
+        _both(_explanation(one), _explanation(other))
+        for one, other, theirs in reference.pairs
+        if _equal(theirs, outcomes)
+    ]
+    return None, _few(both)
 
 
-def _equal(one: Outcome, other: Outcome) -> bool:
-    return compare(one, other).correct
+def _explain_by_fault(
+    reference: Reference, outcomes: Sequence[Outcome]
+) -> tuple[str | None, list[Explanation]]:
+    """Random values cannot be compared: the known mistake that is judged alike is named."""
+    verdicts = reference.judge(outcomes)
+    same = [
+        mutant
+        for mutant, theirs in reference.mistakes
+        if [_fault(v) for v in reference.judge(theirs)] == [_fault(v) for v in verdicts]
+    ]
+    return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
 
 
-def _alike(one: Verdict, other: Verdict) -> bool:
-    """Whether two outcomes are wrong in the same places, or show the same kind of fault."""
-    return (one.correct, one.status, one.fault, one.wrong, one.ratio is None) == (
-        other.correct,
-        other.status,
-        other.fault,
-        other.wrong,
-        other.ratio is None,
+def _fault(verdict: Verdict) -> tuple[str, str, tuple[str, ...]]:
+    return verdict.status, verdict.fault, verdict.wrong
+
+
+def _explanation(mutant: Mutant) -> Explanation:
+    return Explanation(mutant.id, mutant.diagnosis, mutant.action)
+
+
+def _both(one: Explanation, other: Explanation) -> Explanation:
+    return Explanation(
+        f"{one.id} + {other.id}",
+        f"two things at once: {one.cause}; and {other.cause}",
+        f"{one.action}. {other.action}",
     )
+
+
+def _few(found: list[Explanation]) -> list[Explanation]:
+    """Those with different texts, if they are few enough to tell a learner anything."""
+    different = list({one.cause: one for one in found}.values())
+    return different if len(different) <= _MOST_CAUSES else []
+
+
+def _equal(theirs: Sequence[Outcome], ours: Sequence[Outcome]) -> bool:
+    return all(
+        all(agree(value, our.get(name, "nothing")) for name, value in their.items())
+        for their, our in zip(theirs, ours, strict=True)
+    )
+
+
+def _named(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[str, str]:
+    """The text of one explanation, or of several that fit alike, and what to do."""
+    causes = [_filled(one.cause, case, verdict) for one in found]
+    if len(found) == 1:
+        return causes[0], found[0].action
+    return f"one of these, which look the same from outside: {'; or '.join(causes)}", (
+        "Look for each of them in your code"
+    )
+
+
+def _symptoms(
+    reference: Reference,
+    outcomes: Sequence[Outcome],
+    failed: Sequence[int],
+    verdicts: Sequence[Verdict],
+) -> list[Explanation]:
+    """What the wrong parts show, in the order of the exercise; each holds in all failed cases."""
+    wrong = [set(verdicts[i].wrong) for i in failed]
+    found = []
+    for symptom in reference.exercise.symptoms:
+        holds = all(
+            symptom.part in parts
+            and (
+                symptom.when is None
+                or symptom.when(reference.cases[i], reference.expected[i], outcomes[i])
+            )
+            for i, parts in zip(failed, wrong, strict=True)
+        )
+        if holds:
+            found.append(Explanation(symptom.part, symptom.cause, symptom.action))
+    return found
+
+
+def _seen(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[str, str]:
+    """The first two symptoms, and what to do about the first."""
+    causes = [_filled(one.cause, case, verdict) for one in found[:2]]
+    return "; and ".join(causes), found[0].action
+
+
+def _filled(text: str, case: Case, verdict: Verdict) -> str:
+    numbers = {key: value for key, value in case.items() if not isinstance(value, Tensor)}
+    return text.format(**numbers, ratio=verdict.ratio or 0.0)
 
 
 def _report(
@@ -200,23 +315,35 @@ def _report(
     return Report(exercise.id, status, observed, cause, action, mutant)
 
 
-def _raised(exercise: Exercise, case: Case, error: dict[str, Any]) -> Report:
+def _raised(exercise: Exercise, case: Case, error: dict[str, Any], where: str) -> Report:
     if error["type"] == "NotImplementedError":
-        return not_attempted(exercise)
+        return _left_over(exercise, error) if error.get("left_over") else not_attempted(exercise)
     what = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
+    what += _numbers(case) + (f"; where {where}" if where else "")
+    known = raised.explain(error)
     if error["line"] is None:
         cause = "no line of your code: it takes or returns something other than the docstring says"
+        action = "Compare the arguments and the `return` with the docstring"
         if "NoneType" in error["message"]:
             cause = "your code returned None: is the `return` missing?"
-        action = "Compare the arguments and the `return` with the docstring"
+        elif known:
+            cause, action = known
     else:
-        cause = f"line {error['line']} of your code: {error['code']}"
-        action = "Print the shapes and dtypes just above that line, and run the check again"
-        if "cannot be multiplied" in error["message"]:
-            action = (
-                "A product needs equal inner sizes: is it the wrong way round, or a .T missing?"
-            )
-    return _report(exercise, RAISED, what + _numbers(case), cause, action)
+        place = f"line {error['line']} of your code: {error['code']}"
+        cause, action = place, "Print the shapes and dtypes just above that line, and check again"
+        if known:
+            cause, action = f"{known[0]} ({place})", known[1]
+    return _report(exercise, RAISED, what, cause, action)
+
+
+def _left_over(exercise: Exercise, error: dict[str, Any]) -> Report:
+    return _report(
+        exercise,
+        RAISED,
+        "the code above it ran, and then came `raise NotImplementedError`",
+        f"line {error['line']}, `raise NotImplementedError`, is left over from the empty exercise",
+        "Delete that line, and see that your code returns its result",
+    )
 
 
 def not_attempted(exercise: Exercise) -> Report:

@@ -6,12 +6,18 @@ standard library and torch only, so that a grader can hand them to a sandboxed w
 
 from __future__ import annotations
 
+import ast
+import builtins
 import copy
+import difflib
+import inspect
 import linecache
 import sysconfig
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from traceback import extract_tb
+from traceback import extract_tb, walk_tb
+from types import FrameType
 from typing import Any
 
 import torch
@@ -36,12 +42,12 @@ def observe(probe: Callable[[Any, Case], Outcome], answer: Any, case: Case) -> O
     """Run one answer on one case.
 
     The answer gets copies, so that it cannot change the case; random numbers drawn from torch's
-    CPU generator start from ``case["seed"]``, and the generator's state is put back afterwards.
+    CPU generator start from ``case["noise"]``, and the generator's state is put back afterwards.
 
     Args:
         probe: calls the answer and returns what it did.
         answer: the function or class under test.
-        case: the inputs, and ``seed``.
+        case: the inputs, and ``noise``, which tells nothing of the seed that they were drawn with.
 
     Returns:
         ``outcome``: what the probe returned, as detached CPU tensors and numbers; empty after an
@@ -50,7 +56,7 @@ def observe(probe: Callable[[Any, Case], Outcome], answer: Any, case: Case) -> O
     """
     inputs = copy.deepcopy(case)
     state = torch.get_rng_state()
-    torch.default_generator.manual_seed(case["seed"])
+    torch.default_generator.manual_seed(case["noise"])
     try:
         with torch.enable_grad(), torch.device("cpu"):
             outcome = probe(answer, inputs)
@@ -95,17 +101,67 @@ def describe_error(problem: BaseException) -> dict[str, Any]:
     Returns:
         ``type`` and ``message``, and the last line of the answer that was running: its number
         ``line`` and its text ``code``. Both are None if no line of the answer was, as when it
-        takes other arguments than it was given.
+        takes other arguments than it was given. ``nearest`` is the name that was meant, if one
+        like the missing one exists; ``left_over`` says that a ``raise NotImplementedError`` was
+        reached by code that stands above it.
     """
-    frames = [
-        frame
-        for frame in extract_tb(problem.__traceback__)
-        if not frame.filename.startswith((*_NOT_THE_ANSWER, "<frozen"))
+    entries = [
+        (entry, frame)
+        for entry, (frame, _) in zip(
+            extract_tb(problem.__traceback__), walk_tb(problem.__traceback__), strict=True
+        )
+        if not entry.filename.startswith((*_NOT_THE_ANSWER, "<frozen"))
     ]
-    last = frames[-1] if frames else None
+    last, frame = entries[-1] if entries else (None, None)
     return {
         "type": type(problem).__name__,
         "message": str(problem).strip().split("\n")[0],
         "line": last.lineno if last else None,
         "code": linecache.getline(last.filename, last.lineno).strip() if last else None,
+        "nearest": _nearest(problem, frame) if frame else None,
+        "left_over": isinstance(problem, NotImplementedError) and _has_code_above(frame),
     }
+
+
+def _nearest(problem: BaseException, frame: FrameType) -> str | None:
+    """The name most like the one that does not exist."""
+    missing = getattr(problem, "name", None)
+    known: Iterable[Any] = ()
+    if isinstance(problem, NameError):
+        known = {**vars(builtins), **frame.f_globals, **frame.f_locals}
+    elif isinstance(problem, AttributeError):
+        known = dir(problem.obj)
+    elif isinstance(problem, KeyError) and problem.args:
+        missing = problem.args[0]
+        dictionaries = [value for value in frame.f_locals.values() if isinstance(value, Mapping)]
+        known = (key for value in dictionaries for key in value)
+    if not isinstance(missing, str):
+        return None
+    names = [name for name in known if isinstance(name, str)]
+    same = [name for name in names if name != missing and name.lower() == missing.lower()]
+    close = same or difflib.get_close_matches(missing, names, n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def _has_code_above(frame: FrameType | None) -> bool:
+    """Whether statements besides the docstring stand above the line that the frame is at."""
+    if frame is None:
+        return False
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
+    except (OSError, SyntaxError, TypeError):
+        return False
+    body = getattr(tree.body[0], "body", [])
+    at = frame.f_lineno - frame.f_code.co_firstlineno + 1
+    above = [statement for statement in body if statement.lineno < at]
+    return any(not _says_nothing(statement) for statement in above)
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    """A docstring, ``...``, ``pass``, or the call that a subclass of nn.Module starts with."""
+    if isinstance(statement, ast.Pass):
+        return True
+    if not isinstance(statement, ast.Expr):
+        return False
+    value = statement.value
+    return isinstance(value, ast.Constant) or ast.unparse(value) == "super().__init__()"

@@ -72,7 +72,8 @@ def test_an_exception_is_shown_with_the_line_it_came_from(capsys):
     lines = read(capsys)
     assert lines["status"].startswith("your code raised")
     assert lines["observed"].startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
-    assert lines["likely cause"].endswith("of your code: return alpha / rank * A @ B")
+    assert "shapes 4x12 and 5x4" in lines["likely cause"]
+    assert lines["likely cause"].endswith("of your code: return alpha / rank * A @ B)")
     assert "Traceback" not in str(lines)
 
 
@@ -105,15 +106,16 @@ def test_recursion_is_reported():
         (lambda A, B, a: (a / len(A) * B @ A).T, "wrong shape", "(12, 5)", "transpose"),
         (lambda A, B, a: B, "wrong shape", "(5, 4)", "docstring"),
         (lambda A, B, a: None, "wrong shape", "None instead of a tensor", "`return` is missing"),
-        (lambda A, B, a: "no", "wrong shape", "str instead of a tensor", "docstring"),
-        (lambda A, B, a: 1.0, "wrong shape", "instead of a tensor", "docstring"),
+        (lambda A, B, a: "no", "wrong shape", "str instead of a tensor", "text, not a tensor"),
+        (lambda A, B, a: 1.0, "wrong shape", "instead of a tensor", "Python number"),
         (lambda A, B, a: delta(A, B, a).float(), "wrong value", "another dtype", "dtype"),
         (lambda A, B, a: delta(A, B, a) * math.nan, "wrong value", "60 of 60 values are NaN", ""),
         (lambda A, B, a: delta(A, B, a) / 0, "wrong value", "NaN or infinite", "division by zero"),
         (lambda A, B, a: 3 * delta(A, B, a), "wrong value", "exactly 3.00× too large", "factor"),
         (lambda A, B, a: -delta(A, B, a), "wrong value", "exactly -1 times", "sign"),
         (lambda A, B, a: 0 * delta(A, B, a), "wrong value", "zero everywhere", "zero"),
-        (lambda A, B, a: delta(A, B, a).exp(), "wrong value", "60 of 60 values", "operation"),
+        (lambda A, B, a: delta(A, B, a).exp(), "wrong value", "60 of 60 values", "exponential"),
+        (lambda A, B, a: delta(A, B, a).cosh(), "wrong value", "60 of 60 values", "operation"),
     ],
 )
 def test_mistakes_that_no_mutant_foresaw(answer, status, observed, cause):
@@ -131,14 +133,15 @@ def test_the_first_wrong_value_is_located():
         return right
 
     report = assess(DELTA, answer, 0)
+    assert report.explained is False
     assert "1 of 60 values differ, the first at [1, 2]" in report.observed
 
 
-def test_a_small_error_is_an_error():
-    """Half of the last digits of float32 is not good enough for float64."""
-    report = assess(DELTA, lambda A, B, alpha: delta(A, B, alpha) * (1 + 1e-7), 0)
+def test_rounding_is_no_error_and_more_is():
+    """An honest answer may pass through single precision, whatever its inputs are."""
+    assert assess(DELTA, lambda A, B, alpha: delta(A, B, alpha) * (1 + 1e-7), 0).correct
+    report = assess(DELTA, lambda A, B, alpha: delta(A, B, alpha) * (1 + 1e-4), 0)
     assert report.status == "wrong value"
-    assert assess(DELTA, lambda A, B, alpha: delta(A, B, alpha) * (1 + 1e-14), 0).correct
 
 
 def test_inputs_changed_in_place_are_told():
@@ -152,7 +155,7 @@ def test_inputs_changed_in_place_are_told():
     assert "in-place" in report.cause
 
 
-def test_a_mistake_like_a_mutant_is_a_guess():
+def test_random_values_are_explained_by_the_kind_of_their_fault():
     """Normal instead of uniform, drawn in another order than the mutant does."""
 
     def answer(d_in, d_out, rank, generator):
@@ -161,7 +164,7 @@ def test_a_mistake_like_a_mutant_is_a_guess():
 
     report = assess(INIT, answer, 0)
     assert report.mutant == "normal"
-    assert report.cause.startswith("perhaps: ")
+    assert "is normal" in report.cause
 
 
 def test_another_way_to_draw_the_same_distribution_is_right():
@@ -225,7 +228,8 @@ def test_nbgrader_is_told_by_an_assertion_error(monkeypatch):
 
 def test_numbers_are_compared_too():
     assert compare({"n": 4}, {"n": 4}).correct
-    assert compare({"n": 4}, {"n": torch.tensor(4)}).correct
+    one = compare({"n": 4}, {"n": torch.tensor(4)})
+    assert one.status == "wrong shape" and "`.item()` takes it out" in one.guess
     wrong = compare({"n": 400}, {"n": 800})
     assert wrong.observed == "n: 800, exactly 2.00× too large"
     assert compare({"n": 400}, {"n": 801}).observed == "n: 801"

@@ -24,7 +24,7 @@ def judge_init(case: Case, observed: Outcome) -> Verdict:
         if not isinstance(tensor, Tensor) or tensor.shape != shape:
             seen = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else f"a {tensor}"
             guess = "A is (r, d_in) and B is (d_out, r)"
-            return Verdict("wrong shape", f"{name}: {seen}", frozenset([name]), guess=guess)
+            return Verdict("wrong shape", f"{name}: {seen}", (name,), guess=guess)
         if tensor.dtype != torch.float32:
             return _wrong(name, f"dtype {tensor.dtype}", "the default dtype, float32, is asked for")
         if not tensor.isfinite().all():
@@ -58,4 +58,4 @@ def _equal(one: Tensor, other: object) -> bool:
 
 
 def _wrong(name: str, seen: str, guess: str, fault: str = "dtype") -> Verdict:
-    return Verdict("wrong value", f"{name}: {seen}", frozenset([name]), guess=guess, fault=fault)
+    return Verdict("wrong value", f"{name}: {seen}", (name,), guess=guess, fault=fault)

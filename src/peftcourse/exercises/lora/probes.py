@@ -99,9 +99,9 @@ def init(answer: Any, case: Case) -> Outcome:
         A, B = answer(case["d_in"], case["d_out"], case["rank"], generator)
         return A, B
 
-    A, B = draw(case["seed"])
-    repeated, _ = draw(case["seed"])
-    other, _ = draw(case["seed"] + 1)
+    A, B = draw(case["noise"])
+    repeated, _ = draw(case["noise"])
+    other, _ = draw(case["noise"] + 1)
     return {"A": A, "B": B, "A repeated": repeated, "A with another seed": other}
 
 
@@ -120,7 +120,7 @@ def forward(answer: Any, case: Case) -> Outcome:
         layer.B.copy_(case["B"])
     outcome["output in eval mode"] = layer(x)
     layer.train()
-    torch.default_generator.manual_seed(case["seed"])
+    torch.default_generator.manual_seed(case["noise"])
     outcome["output in training mode"] = layer(x)
     outcome["outputs that a new adapter changes"] = entries_changed(base(x), fresh)
     outcome["trainable parameters"] = sum(p.numel() for p in layer.parameters() if p.requires_grad)
@@ -128,7 +128,7 @@ def forward(answer: Any, case: Case) -> Outcome:
 
 
 def inject(answer: Any, case: Case) -> Outcome:
-    torch.default_generator.manual_seed(case["seed"])
+    torch.default_generator.manual_seed(case["noise"])
     model = Nested(case["width"], case["depth"]).double()
     paths = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     originals = [model.get_submodule(path).weight for path in paths]

@@ -107,7 +107,7 @@ def quantized(answer: Any, case: Case) -> Outcome:
 
 def saved(answer: Any, case: Case) -> Outcome:
     """One model three times: all of it trains, the last layer alone, nothing but the first."""
-    torch.default_generator.manual_seed(case["seed"])
+    torch.default_generator.manual_seed(case["noise"])
     dtype = FLOATS[case["itemsize"]]
     model = Reader(case["width"], case["hidden"], case["part"], dtype)
     ids = torch.randint(17, (case["batch"], case["tokens"]))
@@ -138,7 +138,7 @@ def checkpoint(answer: Any, case: Case) -> Outcome:
     ]
     parameters = [parameter for block in blocks for parameter in block.parameters()]
     x = case["x"].clone().requires_grad_()
-    torch.default_generator.manual_seed(case["seed"])
+    torch.default_generator.manual_seed(case["noise"])
     h = x
     with Kept(parameters) as kept:
         for block in blocks:

@@ -17,11 +17,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
 from peftcourse.exercises import EXERCISES
-from peftcourse.exercises.feedback import Report, assess
+from peftcourse.exercises.feedback import Reference, Report, assess_on
 from tests.peftcourse.exercises import learners
 from tests.peftcourse.exercises.learners.answers import Answer
 
@@ -58,15 +59,20 @@ class Result:
 
 def measure(answer: Answer, seed: int) -> Result:
     """Check one answer on the inputs of one seed."""
-    exercise = EXERCISES[answer.exercise]
+    reference = _reference(answer.exercise, seed)
     begun = time.perf_counter()
     try:
         with _limit(LIMIT):
-            report = assess(exercise, answer.define(), seed)
+            report = assess_on(reference, answer.define())
     except Exception as problem:  # a check must not raise, whatever it is given
         passed = time.perf_counter() - begun
         return Result(answer, seed, CRASHED, None, passed, f"{type(problem).__name__}: {problem}")
     return Result(answer, seed, grade(answer, report), report, time.perf_counter() - begun)
+
+
+@lru_cache(maxsize=128)
+def _reference(exercise: str, seed: int) -> Reference:
+    return Reference(EXERCISES[exercise], seed)
 
 
 def grade(answer: Answer, report: Report) -> str:
@@ -81,7 +87,7 @@ def grade(answer: Answer, report: Report) -> str:
         return NAMED
     if re.search(answer.pattern, f"{report.observed} {report.action}", re.IGNORECASE):
         return HINTED
-    return FALSE if report.mutant else UNNAMED
+    return FALSE if report.explained else UNNAMED
 
 
 @contextmanager

@@ -1,0 +1,161 @@
+"""What to say of an exception: the cause in the learner's words, and what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# (pattern on "Type: message", cause, action); the groups of the pattern go into both.
+_KNOWN = (
+    (
+        r"mat1 and mat2 shapes cannot be multiplied \((.+?) and (.+?)\)",
+        "a product of shapes {0} and {1}: the inner sizes differ, so it is the wrong way round or "
+        "lacks a transpose",
+        "Turn the product round, or transpose one of the two (.T)",
+    ),
+    (
+        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at .*?(\d+)$",
+        "two tensors of sizes {0} and {1} in dimension {2} do not go together",
+        "Print both shapes just above that line; `None` or `keepdim=True` adds an axis of size 1",
+    ),
+    (
+        r"shape '(.+?)' is invalid for input of size (\d+)",
+        "{1} numbers do not fill the shape {0}",
+        "Print the shape just above that line: a size was taken from the wrong axis",
+    ),
+    (
+        r"inconsistent tensor size, expected tensor \[(.+?)\] and src \[(.+?)\]",
+        "sizes {0} and {1} do not go together",
+        "Print both shapes just above that line",
+    ),
+    (
+        r"einsum\(\): (.+)",
+        "the letters of einsum do not fit the shapes: {0}",
+        "Give each axis one letter, and the same letter to axes of the same size",
+    ),
+    (
+        r"(?:expected .*dtype|same dtype|expected scalar type).*?(\w+) (?:but|and|!=).*?(\w+)",
+        "two dtypes meet that do not mix: {0} and {1}; a tensor was made without `dtype=`",
+        "Make new tensors with the dtype of the inputs: `dtype=x.dtype`, or `torch.zeros_like(x)`",
+    ),
+    (
+        r"a leaf Variable that requires grad",
+        "an in-place change of a parameter that trains",
+        "Change its values under `with torch.no_grad():`, or work on a new tensor",
+    ),
+    (
+        r"does not require grad and does not have a grad_fn",
+        "the result has no gradient: detached (`.detach()`, `.data`, `no_grad`) or made anew",
+        "Compute it from the inputs with tensor operations alone",
+    ),
+    (
+        r"Can't call numpy\(\) on Tensor that requires grad",
+        "`.numpy()` on a tensor that has a gradient",
+        "Stay with tensors, or call `.detach()` first where no gradient is needed",
+    ),
+    (
+        r"Boolean value of Tensor with more than one value is ambiguous",
+        "a tensor of several values where one True or False is needed (`if`, `and`, `max`)",
+        "Use `torch.where`, `&`, `torch.maximum`, or reduce with `.any()` or `.all()` first",
+    ),
+    (
+        r"dictionary changed size during iteration|OrderedDict mutated during iteration",
+        "what the loop walks over is changed inside the loop",
+        "Walk over a copy: `for … in list(…):`",
+    ),
+    (
+        r"ZeroDivisionError|division by zero",
+        "a division by zero: some case makes the denominator zero",
+        "Say what the result is there before you divide, as the docstring does",
+    ),
+    (
+        r"missing (\d+) required .*argument",
+        "it takes more arguments than the exercise gives: {0} of them get no value",
+        "Take the arguments that the lab's first line of this function has",
+    ),
+    (
+        r"takes (.+?) positional arguments? but (\d+) (?:was|were) given",
+        "it takes {0} arguments, and {1} are given",
+        "Take the arguments that the lab's first line of this function has",
+    ),
+    (
+        r"unexpected keyword argument '(\w+)'",
+        "nothing there is called `{0}`",
+        "Look the name of that argument up",
+    ),
+    (
+        r"'NoneType' object",
+        "something is None where a value is needed: a function without `return`, or one that works "
+        "in place, gave it",
+        "Print the values just above that line; operations like `list.sort()` return None",
+    ),
+    (
+        r"'(\w+)' object is not callable",
+        "a {0} is called like a function: parentheses too many, or a name used twice",
+        "Look at the parentheses in that line",
+    ),
+    (
+        r"'(\w+)' object is not subscriptable",
+        "[…] on a {0}, which has no entries: a call written with square brackets?",
+        "Look at the brackets in that line",
+    ),
+    (
+        r"IndexError.*?(?:index (-?\d+) is out of bounds|out of range)",
+        "an index beyond the end",
+        "Print the length just above that line; the last index is the length minus 1",
+    ),
+    (
+        r"RecursionError",
+        "the function calls itself without an end",
+        "Give the case in which it returns without calling itself",
+    ),
+)
+
+
+def explain(error: dict[str, Any]) -> tuple[str, str] | None:
+    """The cause and the action for an error as ``observe.describe_error`` describes it.
+
+    Returns:
+        None if nothing is known about this kind of error.
+    """
+    message = error["message"]
+    if error["type"] == "NameError":
+        missing = _quoted(message)
+        return (
+            f"`{missing}` is not defined: {_or_nearest(error, 'a name that was never set')}",
+            f"Set `{missing}` first, or write the name that you mean",
+        )
+    if error["type"] == "UnboundLocalError":
+        missing = _quoted(message)
+        return (
+            f"`{missing}` is used before it has a value",
+            f"Give `{missing}` a value on every way to that line",
+        )
+    if error["type"] == "AttributeError" and "NoneType" not in message:
+        missing = _quoted(message)
+        return (
+            f"nothing is called `{missing}` there: {_or_nearest(error, 'a misspelt name')}",
+            "Look the name up, or print dir(…) of the object",
+        )
+    if error["type"] == "KeyError":
+        return (
+            f"there is no entry {message}: {_or_nearest(error, 'print the keys above that line')}",
+            "Use a key that is there, or ask with `in` first",
+        )
+    text = f"{error['type']}: {message}"
+    for pattern, cause, action in _KNOWN:
+        if found := re.search(pattern, text):
+            groups = [group or "" for group in found.groups()]
+            return cause.format(*groups), action
+    return None
+
+
+def _quoted(message: str) -> str:
+    """The last name in quotes: ``'list' object has no attribute 'appendd'`` is about the second."""
+    names = re.findall(r"'([^']*)'", message)
+    return names[-1] if names else message
+
+
+def _or_nearest(error: dict[str, Any], otherwise: str) -> str:
+    nearest = error.get("nearest")
+    return f"did you mean `{nearest}`?" if nearest else otherwise
