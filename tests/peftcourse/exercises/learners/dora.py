@@ -314,7 +314,7 @@ forward.wrong(
 forward.wrong(
     "scaled with the bias, along columns",
     "the norm runs over dim=0, and the bias is scaled too",
-    r"dim|axis|column|row|bias|shape",
+    r"\bdim\b|axis|column|\brows?\b|bias",
     """
     V = W + scaling * (B @ A)
     return magnitude * (x @ F.normalize(V, dim=0).T + bias)
@@ -323,7 +323,7 @@ forward.wrong(
 forward.wrong(
     "magnitude added",
     "the magnitude is added to the unit outputs, where it multiplies them",
-    r"add|multipl|factor|⊙|\+|times",
+    r"\badd|multipl|⊙|\+|times",
     """
     V = W + scaling * (B @ A)
     return magnitude + F.linear(x, F.normalize(V, dim=1)) + bias
@@ -456,7 +456,7 @@ layer.wrong(
 layer.wrong(
     "one mean magnitude",
     "all magnitudes start at the mean length: each has to start at its own row's",
-    r"mean|own row|each row|start|base|average|same|norms? of",
+    r"\bmean\b|average|own (row|length)|all (the )?same|one number",
     cell(USUAL, magnitude="nn.Parameter(w.norm(dim=1).mean().repeat(w.shape[0]))"),
 )
 layer.wrong(
@@ -496,7 +496,7 @@ layer.wrong(
 layer.wrong(
     "output normalised",
     "the output is normalised, not the weight",
-    r"output|weight|normali|V\b|depends on x",
+    r"normali\w* (of )?(the |its )?output|output.{0,15}normali|not the weight|depends on x",
     cell(V_LINE + "y = x @ V.T\nreturn self.magnitude * F.normalize(y, dim=-1) + self.base.bias"),
 )
 layer.wrong(
@@ -663,13 +663,13 @@ FULL = "m / norm * (G - (G * unit).sum(dim=1, keepdim=True) * unit)"
 gradients.wrong(
     "nothing when detached",
     "only the norm is detached: V still has a gradient",
-    r"only the norm|zero|V.*gradient|gradient of V|m ?/|not zero|still",
+    r"only the norm|V (still|has|keeps)|still (has|gets)|m ?/ ?‖V‖",
     HEAD + f"    gV = torch.zeros_like(V) if detach else {FULL}\n    return gm, gV\n",
 )
 gradients.wrong(
     "no gradient of m when detached",
     "the gradient of m is the same either way",
-    r"same either way|gradient of m|\bm\b|magnitude|∂L/∂m|not zero",
+    r"same either way|either way|both cases|gradient of m",
     HEAD
     + f"""
     if detach:
@@ -704,7 +704,7 @@ gradients.wrong(
 gradients.wrong(
     "squared norm outside",
     "the factor is m over the norm, not over its square",
-    r"squar|norm.*(twice|once|²)|m ?/|1/‖|power|extra",
+    r"squar|twice|‖V‖²|norm\*\*2|extra|once more|too often",
     HEAD + f"    gV = m / norm * G if detach else {FULL}\n    return gm, gV / norm\n",
 )
 gradients.wrong(
@@ -732,13 +732,14 @@ gradients.wrong(
 gradients.wrong(
     "m in the gradient of m",
     "the gradient of m has no factor m",
-    r"factor|magnitude|\bm\b|∂L/∂m|gradient of m|times m",
+    r"factor (of )?m\b|times m|without m|m\b.*does not belong"
+    r"|(extra|additional) (m|magnitude)|magnitude.*(too many|multipl|extra)",
     HEAD + f"    return magnitude * gm, (m / norm * G if detach else {FULL})\n",
 )
 gradients.wrong(
     "columns",
     "norms and sums run over dim=0",
-    r"dim|axis|column|row|shape|d_in|must match|size",
+    r"\bdim\b|axis|column|\brows?\b|d_in",
     """
     norm = V.norm(dim=0, keepdim=True)
     unit = V / norm
@@ -750,7 +751,7 @@ gradients.wrong(
 gradients.wrong(
     "m missing in one term",
     "m belongs to both terms of the bracket",
-    r"both terms|bracket|parenthes|m.*(missing|second|both)|factor|project|scal",
+    r"both terms|bracket|parenthes|second term|project.*\bm\b|\bm\b.*project",
     HEAD
     + """
     gV = m / norm * G
@@ -1009,7 +1010,7 @@ cheap_norm.wrong(
 cheap_norm.wrong(
     "mean, and no 2",
     "means in place of sums, and the 2 of the cross term is missing",
-    r"mean|sum|\b2\b|twice|factor|cross",
+    r"\bmean|\bsum|\b2 (is )?(missing|forgot)|twice|cross",
     """
     cross = ((W @ A.T) * B).mean(dim=1)
     square = ((B @ (A @ A.T)) * B).mean(dim=1)
