@@ -141,7 +141,7 @@ def _fits(change: Callable[[Any], Any], before: Values, after: Values) -> bool:
 
 
 def _layouts(before: Values, after: Values) -> Iterator[Explanation]:
-    if not all(isinstance(value, Tensor) for value in (*before, *after)):
+    if not all(isinstance(value, Tensor) and not value.is_complex() for value in (*before, *after)):
         return
     for id, cause, action, change in _layout_changes(max(b.dim() for b in before)):
         if _fits(change, before, after):
@@ -396,7 +396,9 @@ def _offsets(
 
 def _offset(before: Any, after: Any) -> float | None:
     if isinstance(before, Tensor):
-        if not _alike(before, after) or before.dtype.is_complex or not before.numel():
+        if not _alike(before, after) or not before.numel():
+            return None
+        if before.is_complex() or after.is_complex():
             return None
         difference = (after.double() - before.double()).flatten()
         first = difference[0].item()
@@ -404,7 +406,10 @@ def _offset(before: Any, after: Any) -> float | None:
         return first if (difference - first).abs().max() <= 1e-5 * scale else None
     if not isinstance(after, (int, float)):
         return None
-    return float(after - before)
+    try:
+        return float(after - before)
+    except OverflowError:
+        return None
 
 
 def _close(one: float, other: float) -> bool:

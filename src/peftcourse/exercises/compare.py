@@ -148,6 +148,9 @@ def _compare_tensors(expected: Tensor, observed: Tensor, keeps_dtype: bool) -> V
                 "`dtype=`, or converted on the way",
             )
         return CORRECT
+    if observed.is_complex():
+        guess = "complex numbers, where real ones are asked for"
+        return Verdict("wrong value", head, guess=guess)
     if observed.is_floating_point() and not observed.isfinite().all():
         bad = int((~observed.isfinite()).sum())
         return Verdict(
@@ -201,6 +204,8 @@ def _value_guess(wrong: Tensor) -> str:
 def constant_ratio(expected: Tensor, observed: Tensor) -> float | None:
     """The factor c with observed = c · expected everywhere, or None."""
     if expected.shape != observed.shape or not expected.is_floating_point():
+        return None
+    if observed.is_complex():
         return None
     right, seen = expected.double(), observed.double()
     norm = (right * right).sum()

@@ -243,6 +243,8 @@ def _observation(theirs: dict[str, Any], case: Case) -> Observation:
             "message": _text(error["message"]),
             "line": line if type(line) is int else None,
             "code": _text(error["code"]) if error["code"] is not None else None,
+            "nearest": _text(error["nearest"]) if error.get("nearest") is not None else None,
+            "left_over": error.get("left_over") is True,
         }
     return {
         "outcome": {_text(name): _value(value) for name, value in theirs["outcome"].items()},

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftcourse.exercises.changes import changes, quantities
+from peftcourse.exercises.compare import compare
+from peftcourse.exercises.places import special_places
 
 SIZES = ((2, 5, 7), (3, 11, 4), (4, 6, 9))
 
@@ -138,3 +140,39 @@ def test_random_numbers_are_not_explained(noise):
         for r, n in zip(right, noise, strict=True)
     ]
     assert len(changes(cases, right, seen)) == 0 or len({round(n, 3) for n in noise}) < 3
+
+
+ODD = (
+    None,
+    "NoneType",
+    0,
+    -3,
+    10**400,
+    math.nan,
+    math.inf,
+    1e308,
+    torch.tensor(math.nan),
+    torch.zeros(0),
+    torch.ones(2, 3, dtype=torch.complex64),
+    torch.ones(5, 7, dtype=torch.complex128),
+    torch.ones(5, 7, dtype=torch.bool),
+    torch.ones(5, 7, dtype=torch.uint8),
+    torch.full((5, 7), math.inf),
+    torch.ones(5, 7, dtype=torch.bfloat16),
+    torch.ones(1, 5, 7),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(range(len(ODD))), min_size=9, max_size=9))
+def test_whatever_an_answer_returns_is_compared_and_never_raises(chosen):
+    cases, right = made()
+    seen = [
+        {name: ODD[chosen[3 * i + j]] for j, name in enumerate(outcome)}
+        for i, outcome in enumerate(right)
+    ]
+    verdicts = [compare(r, s) for r, s in zip(right, seen, strict=True)]
+    assert not any(verdict.correct for verdict in verdicts)
+    assert all(verdict.observed and verdict.guess for verdict in verdicts)
+    changes(cases, right, seen)
+    special_places(cases, [verdict.mask for verdict in verdicts])
