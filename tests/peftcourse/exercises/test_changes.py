@@ -95,6 +95,13 @@ def test_none_is_found_where_there_is_none(part, change):
     assert found(part, change) == []
 
 
+def test_zero_is_not_called_a_rounded_value():
+    cases, _ = made()
+    small = [{"result": 0.1 * (i + 1)} for i in range(3)]
+    assert changes(cases, small, [{"result": 0.0}] * 3) == []
+    assert changes(cases, small, [{"result": 1e-17}] * 3) == []
+
+
 def test_a_change_in_one_case_only_explains_nothing():
     cases, right = made()
     seen = [dict(outcome) for outcome in right]
