@@ -147,6 +147,16 @@ def _layouts(before: Values, after: Values) -> Iterator[Explanation]:
         if _fits(change, before, after):
             yield Explanation(id, cause, action)
             return
+    if all(b.shape != a.shape for b, a in zip(before, after, strict=True)) and _fits(
+        Tensor.flatten, before, [a.flatten() for a in after]
+    ):
+        yield Explanation(
+            "reshaped",
+            "the values are right and in order, but in another shape: an axis too many or too few",
+            "Compare the shape with the docstring; `flatten`, `squeeze`, `unsqueeze` or "
+            "`keepdim=` give it",
+        )
+        return
     everywhere = not any(agree(b, a) for b, a in zip(before, after, strict=True))
     if everywhere and _fits(_sorted, before, [_sorted(a) for a in after]):
         yield Explanation(
@@ -202,12 +212,6 @@ def _layout_changes(dims: int) -> Iterator[tuple[str, str, str, Callable[[Tensor
                 "Leave that axis as it is, or keep it with `keepdim=True` where you divide by it",
                 partial(_reduce, word, axis),
             )
-    yield (
-        "reshaped",
-        "the values are right and in order, but in another shape",
-        "Compare the shape with the docstring; `reshape`, `unsqueeze` or `keepdim=True` give it",
-        lambda t: t.flatten(),
-    )
 
 
 def _flip(axis: int, tensor: Tensor) -> Tensor:
@@ -420,6 +424,8 @@ def _close(one: float, other: float) -> bool:
 
 
 def _functions(before: Values, after: Values) -> Iterator[Explanation]:
+    if _fits(lambda _: after[0], before, after):  # one value whatever is right: no function of it
+        return
     for id, cause, action, change in _FUNCTIONS:
         # Zero is what a small number rounds to, and what is left where something is missing.
         if id in ("floor", "ceil", "rounded") and all(_is_zero(value) for value in after):
@@ -457,6 +463,15 @@ _FUNCTIONS: tuple[tuple[str, str, str, Callable[[float], float]], ...] = (
         math.ceil,
     ),
     ("rounded", "the right value, rounded to a whole number", "Do not round", round),
+    *(
+        (
+            f"rounded-{digits}",
+            f"the right value, rounded to {digits} decimal{'s' if digits > 1 else ''}",
+            "Do not round",
+            partial(round, ndigits=digits),
+        )
+        for digits in (1, 2, 3, 4)
+    ),
     (
         "root",
         "the root of the right value: a square root too many, or a square missing",

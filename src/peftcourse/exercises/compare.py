@@ -190,8 +190,12 @@ def _shape_guess(expected: Tensor, observed: Tensor) -> str:
         number = abs(observed.dim() - expected.dim())
         dimensions = "dimension" if number == 1 else "dimensions"
         return f"{number} {dimensions} too {few}: the result has {observed.dim()}"
-    sizes = zip(observed.shape, expected.shape, strict=True)
+    sizes = list(zip(observed.shape, expected.shape, strict=True))
     where = " and ".join(str(i) for i, (one, other) in enumerate(sizes) if one != other)
+    if all(one <= other for one, other in sizes):
+        return f"dimension {where} is too short: there are entries missing"
+    if all(one >= other for one, other in sizes):
+        return f"dimension {where} is too long: there are entries too many"
     return f"the size of dimension {where} is not what the docstring says"
 
 

@@ -9,7 +9,7 @@ claims no more. No expected value is ever part of a report.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -75,8 +75,8 @@ class Report:
         )
 
 
-# Two mistakes at once are tried for so many pairs; each is run on every case.
-_MOST_PAIRS = 40
+# Two mistakes at once are tried for so many pairs, those that are listed first.
+_MOST_PAIRS = 120
 # More explanations than this say nothing.
 _MOST_CAUSES = 3
 
@@ -106,16 +106,11 @@ class Reference:
         return [(mutant, outcomes) for mutant, outcomes in found if outcomes is not None]
 
     @cached_property
-    def pairs(self) -> list[tuple[Mutant, Mutant, list[Outcome]]]:
+    def pairs(self) -> list[Pair]:
         """Two known mistakes at once, where both are changes of the solution's words."""
-        found = []
         made = [mutant for mutant in self.exercise.mutants if mutant.edits]
-        for one, other in list(combinations(made, 2))[:_MOST_PAIRS]:
-            answer = slips.combined(self.exercise.solution, one.edits, other.edits)
-            outcomes = answer and self._outcomes(answer)
-            if outcomes:
-                found.append((one, other, outcomes))
-        return found
+        places = sorted(combinations(range(len(made)), 2), key=sum)[:_MOST_PAIRS]
+        return [Pair(self, made[one], made[other]) for one, other in places]
 
     def judge(self, outcomes: Sequence[Outcome]) -> list[Verdict]:
         """A verdict for each case."""
@@ -127,6 +122,39 @@ class Reference:
     def _outcomes(self, answer: Any) -> list[Outcome] | None:
         runs = [observe(self.exercise.probe, answer, case) for case in self.cases]
         return None if any(run["error"] for run in runs) else [run["outcome"] for run in runs]
+
+
+@dataclass
+class Pair:
+    """Two known mistakes at once: each case is run when it is first needed.
+
+    Most pairs differ from an answer on the first case, so that the others are seldom run.
+    """
+
+    reference: Reference
+    one: Mutant
+    other: Mutant
+    _outcomes: dict[int, Outcome | None] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _answer(self) -> Any | None:
+        solution = self.reference.exercise.solution
+        return slips.combined(solution, self.one.edits, self.other.edits)
+
+    def gives(self, outcomes: Sequence[Outcome]) -> bool:
+        """Whether it does the same as an answer did, on every case."""
+        return all(
+            (mine := self._outcome(i)) is not None and _same(mine, theirs)
+            for i, theirs in enumerate(outcomes)
+        )
+
+    def _outcome(self, i: int) -> Outcome | None:
+        if i not in self._outcomes:
+            run = self._answer and observe(
+                self.reference.exercise.probe, self._answer, self.reference.cases[i]
+            )
+            self._outcomes[i] = None if run is None or run["error"] else run["outcome"]
+        return self._outcomes[i]
 
 
 def assess(exercise: Exercise, answer: Any, seed: int) -> Report:
@@ -199,6 +227,8 @@ def explain(
     exercise, cases = reference.exercise, reference.cases
     if exercise.special_judge is not None:
         return _explain_by_fault(reference, outcomes)
+    if _equal(reference.expected, outcomes):  # right values of another dtype
+        return None, []
     same = [mutant for mutant, theirs in reference.mistakes if _equal(theirs, outcomes)]
     if same:
         return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
@@ -210,9 +240,9 @@ def explain(
         for change in changes(cases, theirs, outcomes, exercise.symbols)
     ]
     both += [
-        _both(_explanation(one), _explanation(other))
-        for one, other, theirs in reference.pairs
-        if _equal(theirs, outcomes)
+        _both(_explanation(pair.one), _explanation(pair.other))
+        for pair in reference.pairs
+        if pair.gives(outcomes)
     ]
     return None, _few(both)
 
@@ -253,10 +283,11 @@ def _few(found: list[Explanation]) -> list[Explanation]:
 
 
 def _equal(theirs: Sequence[Outcome], ours: Sequence[Outcome]) -> bool:
-    return all(
-        all(agree(value, our.get(name, "nothing")) for name, value in their.items())
-        for their, our in zip(theirs, ours, strict=True)
-    )
+    return all(map(_same, theirs, ours))
+
+
+def _same(theirs: Outcome, ours: Outcome) -> bool:
+    return all(agree(value, ours.get(name, "nothing")) for name, value in theirs.items())
 
 
 def _named(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[str, str]:

@@ -19,6 +19,11 @@ _KNOWN = (
         "Print both shapes just above that line; `None` or `keepdim=True` adds an axis of size 1",
     ),
     (
+        r"shape '\[-1, (\d+)\]' is invalid for input of size (\d+)",
+        "{1} is no multiple of {0}: the last part is shorter, and `view` takes whole ones only",
+        "Let the last part be shorter (`.split`), or fill it up and drop what was added",
+    ),
+    (
         r"shape '(.+?)' is invalid for input of size (\d+)",
         "{1} numbers do not fill the shape {0}",
         "Print the shape just above that line: a size was taken from the wrong axis",
@@ -84,6 +89,39 @@ _KNOWN = (
         "Look the name of that argument up",
     ),
     (
+        r"shape of the mask \[(.+?)\] at index",
+        "an index in uint8 (or bool) is read as a mask of True and False, not as places",
+        "Turn whole numbers into places by `.long()`",
+    ),
+    (
+        r"incorrect number of gradients \(expected (\d+), got (\d+)\)",
+        "backward returns {1} gradients where forward takes {0} arguments: one for each, None "
+        "where there is none",
+        "Return {0} values from backward, in the order of forward's arguments",
+    ),
+    (
+        r"gradient different than None at position (\d+)",
+        "backward returns a gradient in place {0}, but that argument of forward is no tensor: they "
+        "come in the order of forward's arguments, None where there is no gradient",
+        "Put each gradient in the place of its argument, and None in the others",
+    ),
+    (
+        r"unsupported operand .*'(?:builtin_function_or_)?(?:method|function)'",
+        "a method stands in a computation without being called: its parentheses () are missing",
+        "Put () behind its name",
+    ),
+    (
+        r"unsupported operand .*'NoneType'",
+        "None stands in a computation: in some case an input is None, or a function without "
+        "`return` gave it",
+        "Ask `is None` first, and compute with the value only where there is one",
+    ),
+    (
+        r"'(tuple|list)' object has no attribute '(\w+)'",
+        "a {0} has no `{1}`; it holds several values, or one: unpack it, as in `(one,) = …`",
+        "Take the value out of the {0} first",
+    ),
+    (
         r"'NoneType' object",
         "something is None where a value is needed: a function without `return`, or one that works "
         "in place, gave it",
@@ -131,7 +169,8 @@ def explain(error: dict[str, Any]) -> tuple[str, str] | None:
             f"`{missing}` is used before it has a value",
             f"Give `{missing}` a value on every way to that line",
         )
-    if error["type"] == "AttributeError" and "NoneType" not in message:
+    on_value = re.match(r"'(NoneType|tuple|list)' object", message)
+    if error["type"] == "AttributeError" and not (on_value and not error.get("nearest")):
         missing = _quoted(message)
         return (
             f"nothing is called `{missing}` there: {_or_nearest(error, 'a misspelt name')}",

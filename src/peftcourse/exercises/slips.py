@@ -10,6 +10,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from peftlab.errors import PeftlabError
@@ -23,7 +24,7 @@ def edited(solution: Any, edits: Sequence[Edit]) -> Any:
     Raises:
         PeftlabError: the words of an edit do not stand in the solution exactly once.
     """
-    source = textwrap.dedent(inspect.getsource(solution))
+    source = _source(solution)
     for old, new in edits:
         if source.count(old) != 1:
             raise PeftlabError(
@@ -36,6 +37,11 @@ def edited(solution: Any, edits: Sequence[Edit]) -> Any:
     # Annotations are left as text, as in the module that the source is from.
     exec(compile("from __future__ import annotations\n" + source, name, "exec"), space)
     return space[solution.__name__]
+
+
+@lru_cache(maxsize=256)
+def _source(solution: Any) -> str:
+    return textwrap.dedent(inspect.getsource(solution))
 
 
 def combined(solution: Any, one: Sequence[Edit], other: Sequence[Edit]) -> Any | None:

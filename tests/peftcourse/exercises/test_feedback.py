@@ -104,7 +104,7 @@ def test_recursion_is_reported():
     ("answer", "status", "observed", "cause"),
     [
         (lambda A, B, a: (a / len(A) * B @ A).T, "wrong shape", "(12, 5)", "transpose"),
-        (lambda A, B, a: B, "wrong shape", "(5, 4)", "docstring"),
+        (lambda A, B, a: B, "wrong shape", "(5, 4)", "too short"),
         (lambda A, B, a: None, "wrong shape", "None instead of a tensor", "`return` is missing"),
         (lambda A, B, a: "no", "wrong shape", "str instead of a tensor", "text, not a tensor"),
         (lambda A, B, a: 1.0, "wrong shape", "instead of a tensor", "Python number"),
