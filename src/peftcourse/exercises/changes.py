@@ -117,6 +117,8 @@ def _of_one_part(
     cases: Sequence[Case], before: Values, after: Values, symbols: Mapping[str, str]
 ) -> list[Explanation]:
     """The simplest kind of change that fits comes first, and alone."""
+    if _are_flags((*before, *after)):  # of yes and no, anything is a function of anything
+        return []
     for kind in (
         lambda: _layouts(before, after),
         lambda: _inputs(cases, before, after),
@@ -128,6 +130,11 @@ def _of_one_part(
         if found:
             return found
     return []
+
+
+def _are_flags(values: Values) -> bool:
+    """Whether these are counts of something that is there once or not at all."""
+    return all(isinstance(value, int) and value in (0, 1) for value in values)
 
 
 def _fits(change: Callable[[Any], Any], before: Values, after: Values) -> bool:
@@ -205,6 +212,12 @@ def _layout_changes(dims: int) -> Iterator[tuple[str, str, str, Callable[[Tensor
             "Look at where your loop or slice ends",
             partial(_slice, axis, None, -1),
         )
+        yield (
+            f"selected-{axis}",
+            f"axis {axis} is missing: there is only what belongs to its first entry",
+            "Compare the shape with the docstring: keep that axis, loop over it, or expand to it",
+            partial(_select, axis),
+        )
         for word in ("mean", "sum", "amax"):
             yield (
                 f"{word}-{axis}",
@@ -224,6 +237,10 @@ def _roll(axis: int, steps: int, tensor: Tensor) -> Tensor:
 
 def _slice(axis: int, start: int | None, stop: int | None, tensor: Tensor) -> Tensor:
     return tensor.transpose(0, axis)[start:stop].transpose(0, axis)
+
+
+def _select(axis: int, tensor: Tensor) -> Tensor:
+    return tensor.select(axis, 0)
 
 
 def _reduce(word: str, axis: int, tensor: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from peftcourse.exercises.changes import Explanation, changes
 from peftcourse.exercises.compare import agree
 from peftcourse.exercises.core import Exercise, Mutant, Verdict
 from peftcourse.exercises.observe import Case, Observation, Outcome, observe
+from peftcourse.exercises.parts import by_parts
 from peftcourse.exercises.places import special_cases, special_places
 
 NOT_ATTEMPTED = "not attempted"
@@ -234,6 +235,9 @@ def explain(
         return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
     if found := changes(cases, reference.expected, outcomes, exercise.symbols):
         return None, _few(found)
+    known = [(_explanation(mutant), theirs) for mutant, theirs in reference.mistakes]
+    if pairs := by_parts(cases, reference.expected, known, outcomes, exercise.symbols):
+        return None, _few([_both(*pair) for pair in pairs])
     both = [
         _both(_explanation(mutant), change)
         for mutant, theirs in reference.mistakes

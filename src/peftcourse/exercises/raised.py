@@ -133,6 +133,78 @@ _KNOWN = (
         "Look at the parentheses in that line",
     ),
     (
+        r"cannot unpack non-iterable (\w+) object",
+        "one {0} is returned where several results are asked for: they cannot be unpacked",
+        "Return all results that the docstring lists, separated by commas",
+    ),
+    (
+        r"too many values to unpack \(expected (\d+)",
+        "more than {0} results, where {0} are asked for; one tensor or list counts as its rows",
+        "Return exactly {0} results, separated by a comma, as the docstring lists them",
+    ),
+    (
+        r"not enough values to unpack \(expected (\d+), got (\d+)\)",
+        "{1} results, where {0} are asked for",
+        "Return exactly {0} results, separated by commas, as the docstring lists them",
+    ),
+    (
+        r"'(\w+)' object is not iterable",
+        "one {0} where a list or a tuple of several is needed",
+        "Look at what that line, or the caller of your function, walks over",
+    ),
+    (
+        r"must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+)",
+        "tensors joined along dimension {0} differ in another one, with sizes {1} and {2}: the "
+        "wrong dim, or one that was not expanded over the batch",
+        "Print all shapes just above that line; only the size of the joined dimension may differ",
+    ),
+    (
+        r"same number of dimensions: got (\d+) and (\d+)",
+        "tensors of {0} and of {1} dimensions are joined: one lacks an axis, such as the batch",
+        "Add the axis with `unsqueeze` or `expand` before you join them",
+    ),
+    (
+        r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)",
+        "a tensor of size {1} cannot be spread over size {0}: the sizes or the axes are wrong",
+        "Print both shapes just above that line; `None` or `unsqueeze` adds an axis of size 1",
+    ),
+    (
+        r"batch2 tensor to be: \[(.+?)\] but got: \[(.+?)\]",
+        "a batched product needs a second factor of {0} and gets {1}: the inner sizes differ, so "
+        "a transpose is missing, or the batches do",
+        "Transpose the last two axes of one factor: .transpose(-1, -2)",
+    ),
+    (
+        r"stack expects each tensor to be equal size, but got \[(.*?)\] .* and \[(.*?)\]",
+        "tensors of different shapes, ({0}) and ({1}), cannot be stacked",
+        "Join them with torch.cat, or give them one shape first",
+    ),
+    (
+        r"view size is not compatible",
+        "`view` cannot read numbers that permute, transpose or expand has moved",
+        "Use `reshape`, and see that the order of the axes is the one that you mean",
+    ),
+    (
+        r"backward through the graph a second time",
+        "backward() goes through the same graph twice: an earlier loss is still part of this one",
+        "Call backward() on each loss once, and add up numbers (`.item()`), not tensors",
+    ),
+    (
+        r"Only Tensors of floating point and complex dtype can require gradients",
+        "whole numbers cannot train: a parameter or a gradient needs floating-point values",
+        "Look at what the tensor holds: ids, or the embeddings that belong to them?",
+    ),
+    (
+        r"must be (\w+), not (\w+)",
+        "something of type {1} where {0} is needed",
+        "Convert it first, in the way that the docstring says: rounded down is `int(…)`",
+    ),
+    (
+        r"elements? cannot be converted to Scalar|one element tensors can be converted",
+        "one number is taken from a tensor of several: a sum, a mean or an index is missing",
+        "Print the shape just above that line, and reduce the tensor to one number first",
+    ),
+    (
         r"'(\w+)' object is not subscriptable",
         "[…] on a {0}, which has no entries: a call written with square brackets?",
         "Look at the brackets in that line",

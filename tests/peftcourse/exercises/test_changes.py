@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcourse.exercises.changes import changes, quantities
+from peftcourse.exercises.changes import Explanation, changes, quantities
 from peftcourse.exercises.compare import compare
+from peftcourse.exercises.parts import by_parts
 from peftcourse.exercises.places import special_places
 
 SIZES = ((2, 5, 7), (3, 11, 4), (4, 6, 9))
@@ -185,3 +186,31 @@ def test_whatever_an_answer_returns_is_compared_and_never_raises(chosen):
     assert all(verdict.observed and verdict.guess for verdict in verdicts)
     changes(cases, right, seen)
     special_places(cases, [verdict.mask for verdict in verdicts])
+
+
+def test_an_axis_that_was_expanded_and_is_missing_is_no_mean():
+    cases, right = made()
+    right = [{"matrix": outcome["matrix"][:, :1].expand(-1, 3)} for outcome in right]
+    seen = [{"matrix": outcome["matrix"][:, 0]} for outcome in right]
+    (explanation,) = changes(cases, right, seen)
+    assert explanation.cause.startswith("axis 1 is missing")
+
+
+def test_nothing_is_made_of_zeros_or_of_yes_and_no():
+    cases, right = made()
+    assert changes(cases, right, [{**outcome, "number": 0.0} for outcome in right]) == []
+    flags = [{"flag": 1}, {"flag": 1}, {"flag": 1}]
+    assert changes(cases, flags, [{"flag": 0}] * 3) == []
+
+
+def test_two_mistakes_in_different_parts_are_both_found():
+    cases, right = made()
+    mistake = [{**outcome, "matrix": outcome["matrix"].exp().sin()} for outcome in right]
+    known = [(Explanation("sine", "a sine too many", "leave it out"), mistake)]
+    seen = [
+        {**their, "number": their["number"] * case["rank"]}
+        for case, their in zip(cases, mistake, strict=True)
+    ]
+    ((one, other),) = by_parts(cases, right, known, seen, {})
+    assert one.id == "sine" and "`rank`" in other.cause
+    assert by_parts(cases, right, known, mistake, {}) == []
