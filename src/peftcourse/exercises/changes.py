@@ -82,6 +82,8 @@ def changes(
         here = [i for i, outcome in enumerate(before) if name in outcome]
         if not all(agree(before[i][name], after[i][name]) for i in here):
             wrong.append((name, here))
+    # A gradient follows from what it is the gradient of: where that is wrong, it needs no cause.
+    wrong = [one for one in wrong if not one[0].startswith("gradient")] or wrong
     if len(wrong) == 2 and _swapped([name for name, _ in wrong], before, after):
         (first, _), (second, _) = wrong
         return [

@@ -351,7 +351,8 @@ def _report(
 
 
 def _raised(exercise: Exercise, case: Case, error: dict[str, Any], where: str) -> Report:
-    if error["type"] == "NotImplementedError":
+    no_forward = 'missing the required "forward"' in error["message"]
+    if error["type"] == "NotImplementedError" and not no_forward:
         return _left_over(exercise, error) if error.get("left_over") else not_attempted(exercise)
     what = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
     what += _numbers(case) + (f"; where {where}" if where else "")

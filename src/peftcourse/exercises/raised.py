@@ -44,6 +44,26 @@ _KNOWN = (
         "Make new tensors with the dtype of the inputs: `dtype=x.dtype`, or `torch.zeros_like(x)`",
     ),
     (
+        r"needed for gradient computation has been modified by an inplace",
+        "an in-place change (`+=`, `mul_`, `x[...] =`) of a tensor that the gradient needs",
+        "Work on a new tensor: `x = x + …` in place of `x += …`",
+    ),
+    (
+        r"cannot assign .*Tensor' as parameter '(\w+)'",
+        "a plain tensor is assigned to `{0}`, which is a Parameter",
+        "Wrap it in `nn.Parameter`, or write into the parameter under `torch.no_grad()`",
+    ),
+    (
+        r"before Module.__init__\(\) call",
+        "`super().__init__()` is missing: an nn.Module has to be set up before it gets parts",
+        "Call `super().__init__()` in the first line of `__init__`",
+    ),
+    (
+        r"missing the required \"forward\" function",
+        "a module is called that has no `forward`",
+        "Give the class a method `forward`, not indented below another one",
+    ),
+    (
         r"a leaf Variable that requires grad",
         "an in-place change of a parameter that trains",
         "Change its values under `with torch.no_grad():`, or work on a new tensor",
@@ -139,7 +159,7 @@ _KNOWN = (
     ),
     (
         r"too many values to unpack \(expected (\d+)",
-        "more than {0} results, where {0} are asked for; one tensor or list counts as its rows",
+        "more than {0} results are unpacked into {0}; one tensor or list counts as its rows",
         "Return exactly {0} results, separated by a comma, as the docstring lists them",
     ),
     (

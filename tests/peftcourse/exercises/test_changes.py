@@ -214,3 +214,14 @@ def test_two_mistakes_in_different_parts_are_both_found():
     ((one, other),) = by_parts(cases, right, known, seen, {})
     assert one.id == "sine" and "`rank`" in other.cause
     assert by_parts(cases, right, known, mistake, {}) == []
+
+
+def test_a_gradient_needs_no_cause_where_its_output_is_wrong():
+    cases, right = made()
+    before = [{**r, "gradient of x": torch.ones(3)} for r in right]
+    wrong = [
+        {**b, "matrix": b["matrix"] - case["bias"], "gradient of x": torch.zeros(3)}
+        for b, case in zip(before, cases, strict=True)
+    ]
+    (explanation,) = changes(cases, before, wrong)
+    assert explanation.id == "without-bias"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.autograd import Function
 
 from peftcourse.exercises.observe import describe_error
@@ -28,6 +29,11 @@ def backward(function):
     return function.apply(torch.ones(2, requires_grad=True), 2).sum().backward()
 
 
+def unpack_two(values):
+    first, second = values
+    return first + second
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -40,6 +46,13 @@ def backward(function):
         (lambda: 1 * None, "None stands in a computation"),
         (lambda: (torch.zeros(1),).long(), "a tuple has no `long`"),
         (lambda: [].appendd(1), "did you mean `append`"),
+        (
+            lambda: setattr(nn.Linear(2, 3), "weight", torch.ones(3, 2)),
+            "a plain tensor is assigned",
+        ),
+        (lambda: nn.Module()(1), "no `forward`"),
+        (lambda: unpack_two((1,)), "1 results, where 2 are asked"),
+        (lambda: unpack_two((1, 2, 3)), "more than 2 results"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8")
