@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from peftcourse.exercises import raised, slips
+from peftcourse.exercises import insensitive, raised, slips
 from peftcourse.exercises.changes import Explanation, changes
 from peftcourse.exercises.compare import agree
 from peftcourse.exercises.core import Exercise, Mutant, Verdict
@@ -204,8 +204,7 @@ def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Repo
     if found:
         report = _report(exercise, verdict.status, observed, *_named(found, case, verdict), known)
         return replace(report, explained=True)
-    found = _symptoms(reference, outcomes, failed, verdicts)
-    if found:
+    if found := _shown(reference, outcomes, failed, verdicts):
         return _report(exercise, verdict.status, observed, *_seen(found, case, verdict))
     cause = verdict.guess
     if place := special_places([cases[i] for i in failed], [verdicts[i].mask for i in failed]):
@@ -304,6 +303,22 @@ def _named(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[
     )
 
 
+def _shown(
+    reference: Reference,
+    outcomes: Sequence[Outcome],
+    failed: Sequence[int],
+    verdicts: Sequence[Verdict],
+) -> list[Explanation]:
+    """What can be said of an answer that nothing known explains, the most telling first."""
+    symptoms = _symptoms(reference, outcomes, failed, verdicts)
+    if reference.exercise.special_judge is not None:
+        return symptoms
+    expected = reference.expected
+    if constant := insensitive.constant(expected, outcomes):
+        return symptoms + constant
+    return insensitive.unused(reference.cases, expected, outcomes) + symptoms
+
+
 def _symptoms(
     reference: Reference,
     outcomes: Sequence[Outcome],
@@ -353,7 +368,11 @@ def _report(
 def _raised(exercise: Exercise, case: Case, error: dict[str, Any], where: str) -> Report:
     no_forward = 'missing the required "forward"' in error["message"]
     if error["type"] == "NotImplementedError" and not no_forward:
-        return _left_over(exercise, error) if error.get("left_over") else not_attempted(exercise)
+        if error.get("left_over"):
+            return _left_over(exercise, error)
+        if error.get("unwritten"):
+            return _unwritten(exercise, error["unwritten"])
+        return not_attempted(exercise)
     what = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
     what += _numbers(case) + (f"; where {where}" if where else "")
     known = raised.explain(error)
@@ -376,9 +395,19 @@ def _left_over(exercise: Exercise, error: dict[str, Any]) -> Report:
     return _report(
         exercise,
         RAISED,
-        "the code above it ran, and then came `raise NotImplementedError`",
+        "`raise NotImplementedError` came, although code stands around it",
         f"line {error['line']}, `raise NotImplementedError`, is left over from the empty exercise",
         "Delete that line, and see that your code returns its result",
+    )
+
+
+def _unwritten(exercise: Exercise, method: str) -> Report:
+    return _report(
+        exercise,
+        RAISED,
+        "one method ran, and another is still `raise NotImplementedError`",
+        f"`{method}` is still empty: nothing but `raise NotImplementedError`",
+        f"Write `{method}`, too",
     )
 
 

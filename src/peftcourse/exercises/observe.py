@@ -102,8 +102,9 @@ def describe_error(problem: BaseException) -> dict[str, Any]:
         ``type`` and ``message``, and the last line of the answer that was running: its number
         ``line`` and its text ``code``. Both are None if no line of the answer was, as when it
         takes other arguments than it was given. ``nearest`` is the name that was meant, if one
-        like the missing one exists; ``left_over`` says that a ``raise NotImplementedError`` was
-        reached by code that stands above it.
+        like the missing one exists; ``left_over`` says that a ``raise NotImplementedError`` has
+        code around it; ``unwritten`` is the method that still has no other line, in a class that
+        has written ones.
     """
     entries = [
         (entry, frame)
@@ -119,7 +120,8 @@ def describe_error(problem: BaseException) -> dict[str, Any]:
         "line": last.lineno if last else None,
         "code": linecache.getline(last.filename, last.lineno).strip() if last else None,
         "nearest": _nearest(problem, frame) if frame else None,
-        "left_over": isinstance(problem, NotImplementedError) and _has_code_above(frame),
+        "left_over": isinstance(problem, NotImplementedError) and _has_more_code(frame),
+        "unwritten": _unwritten(frame) if isinstance(problem, NotImplementedError) else None,
     }
 
 
@@ -143,24 +145,40 @@ def _nearest(problem: BaseException, frame: FrameType) -> str | None:
     return close[0] if close else None
 
 
-def _has_code_above(frame: FrameType | None) -> bool:
-    """Whether statements besides the docstring stand above the line that the frame is at."""
+def _has_more_code(frame: FrameType | None) -> bool:
+    """Whether the function that the frame is in does more than raise and have a docstring."""
     if frame is None:
         return False
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(frame.f_code)))
     except (OSError, SyntaxError, TypeError):
         return False
-    body = getattr(tree.body[0], "body", [])
-    at = frame.f_lineno - frame.f_code.co_firstlineno + 1
-    above = [statement for statement in body if statement.lineno < at]
-    return any(not _says_nothing(statement) for statement in above)
+    return any(not _says_nothing(statement) for statement in getattr(tree.body[0], "body", []))
+
+
+def _unwritten(frame: FrameType | None) -> str | None:
+    """The method that the frame is in, if others of its class are written."""
+    if frame is None:
+        return None
+    try:
+        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
+    except SyntaxError:
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.lineno <= frame.f_lineno <= node.end_lineno:
+            methods = [m for m in node.body if isinstance(m, ast.FunctionDef)]
+            if any(not all(map(_says_nothing, method.body)) for method in methods):
+                return frame.f_code.co_name
+    return None
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
-    """A docstring, ``...``, ``pass``, or the call that a subclass of nn.Module starts with."""
+    """A docstring, ``...``, ``pass``, the call that a subclass of nn.Module starts with, or the
+    line that stands for what is to be written."""
     if isinstance(statement, ast.Pass):
         return True
+    if isinstance(statement, ast.Raise):
+        return statement.exc is not None and "NotImplementedError" in ast.unparse(statement.exc)
     if not isinstance(statement, ast.Expr):
         return False
     value = statement.value

@@ -1,6 +1,7 @@
 """What a learner reads: four lines, whatever they wrote, and never an exception of ours."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -235,3 +236,42 @@ def test_numbers_are_compared_too():
     assert compare({"n": 400}, {"n": 801}).observed == "n: 801"
     assert compare({"n": 400}, {}).status == "wrong shape"
     assert compare({"n": 4}, {"n": math.nan}).status == "wrong value"
+
+
+def test_an_input_that_makes_no_difference_is_named():
+    """Seen in two cases that differ in it alone."""
+    cases = [{"n": n, "scale": s} for n, s in ((3, 2.0), (3, 5.0), (7, 2.0))]
+
+    exercise = replace(
+        find("memory.batch"),
+        cases=lambda rng: cases,
+        probe=lambda answer, case: {"result": answer(case["n"], case["scale"])},
+        solution=lambda n, s: math.cosh(n) * s,
+        mutants=(),
+    )
+
+    report = assess(exercise, lambda n, s: math.cosh(n) * 3, 0)
+    assert "`scale` is ignored" in report.cause and not report.explained
+    assert "ignored" not in assess(exercise, lambda n, s: math.cosh(n) * (s + 1), 0).cause
+    assert "9 is the result in every case" in assess(exercise, lambda n, s: 9, 0).cause
+
+
+def test_what_is_left_of_the_empty_exercise_is_found_wherever_it_stands():
+    def first(A, B, alpha):
+        raise NotImplementedError("your code here")
+        return alpha / len(A) * B @ A
+
+    report = assess(DELTA, first, 0)
+    assert report.status == "your code raised" and "left over" in report.cause
+
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, block, x):
+            return block(x)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise NotImplementedError("your code here")
+
+    report = assess(find("memory.checkpoint"), Half, 0)
+    assert report.cause.startswith("`backward` is still empty")
