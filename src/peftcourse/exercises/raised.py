@@ -235,28 +235,6 @@ _KNOWN = (
         "Print the length just above that line; the last index is the length minus 1",
     ),
     (
-        r"cannot unpack non-iterable (\w+) object|iteration over a 0-d tensor",
-        "one value is returned where several are asked for, as a tuple",
-        "Return all of them, separated by commas, in the order of the docstring",
-    ),
-    (
-        r"(?:not enough|too many) values to unpack \(expected (\d+)",
-        "{0} values are expected there, and another number came",
-        "Count what is on both sides of `=`, and what the function returns",
-    ),
-    (
-        r"returned an incorrect number of gradients \(expected (\d+), got (\d+)\)",
-        "`backward` has to return one value for each argument of `forward`, {0}, and returned {1}: "
-        "None stands for what is no tensor",
-        "Return them in the order of the arguments",
-    ),
-    (
-        r"returned a gradient different than None at position (\d+), but the corresponding",
-        "`backward` returned a gradient at place {0}, where `forward` took something that is no "
-        "tensor: its values come in the order of the arguments of `forward`",
-        "Return None for what is no tensor, in the place that it has among the arguments",
-    ),
-    (
         r"RecursionError",
         "the function calls itself without an end",
         "Give the case in which it returns without calling itself",
