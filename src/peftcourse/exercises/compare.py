@@ -138,6 +138,9 @@ def _compare_tensors(expected: Tensor, observed: Tensor, keeps_dtype: bool) -> V
     head = f"shape {_shape(observed)}, {dtype}" if observed.dim() else f"one number, {dtype}"
     if observed.shape != expected.shape:
         return Verdict("wrong shape", head, guess=_shape_guess(expected, observed))
+    if observed.is_complex():
+        guess = "complex numbers, where real ones are asked for"
+        return Verdict("wrong value", head, guess=guess)
     wrong = tolerance.differs(expected, observed)
     if not wrong.any():
         if keeps_dtype and observed.dtype != expected.dtype:
@@ -148,9 +151,6 @@ def _compare_tensors(expected: Tensor, observed: Tensor, keeps_dtype: bool) -> V
                 "`dtype=`, or converted on the way",
             )
         return CORRECT
-    if observed.is_complex():
-        guess = "complex numbers, where real ones are asked for"
-        return Verdict("wrong value", head, guess=guess)
     if observed.is_floating_point() and not observed.isfinite().all():
         bad = int((~observed.isfinite()).sum())
         return Verdict(
