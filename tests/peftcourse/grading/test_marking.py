@@ -119,7 +119,7 @@ def test_a_server_that_is_gone_is_started_again(tmp_path):
             "target": "double",
             "helpers": [],
             "probe": ["probes_test", "probe"],
-            "cases": [{"x": 4, "seed": 0}],
+            "cases": [{"x": 4, "noise": 0}],
         }
     )
     with Sandbox({"probes_test": probe}) as box:
