@@ -73,12 +73,15 @@ class Symptom:
         cause: what it shows, in one line. May use the numbers of the case, as a diagnosis does.
         action: the one thing to do about it.
         when: narrows it down: ``when(case, expected, observed)`` looks at whole outcomes.
+        decides: whether no simple change of the result is sought where it holds: the part is a
+            measurement, such as a count of calls, and "one too few" would say less.
     """
 
     part: str
     cause: str
     action: str
     when: Callable[[Case, Outcome, Outcome], bool] | None = None
+    decides: bool = False
 
 
 @dataclass(frozen=True)

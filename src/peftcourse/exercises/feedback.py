@@ -19,7 +19,7 @@ from torch import Tensor
 from peftcourse.exercises import insensitive, raised, slips
 from peftcourse.exercises.changes import Explanation, changes
 from peftcourse.exercises.compare import agree
-from peftcourse.exercises.core import Exercise, Mutant, Verdict
+from peftcourse.exercises.core import Exercise, Mutant, Symptom, Verdict
 from peftcourse.exercises.observe import Case, Observation, Outcome, observe
 from peftcourse.exercises.parts import by_parts
 from peftcourse.exercises.places import special_cases, special_places
@@ -200,7 +200,8 @@ def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Repo
     where = special_cases(cases, reference.abouts, failed)
     if where:
         observed += f": where {where}"
-    known, found = explain(reference, outcomes)
+    decided = any(one.decides for one in _holding(reference, outcomes, failed, verdicts))
+    known, found = explain(reference, outcomes, decided=decided)
     if found:
         report = _report(exercise, verdict.status, observed, *_named(found, case, verdict), known)
         return replace(report, explained=True)
@@ -216,9 +217,14 @@ def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Repo
 
 
 def explain(
-    reference: Reference, outcomes: Sequence[Outcome]
+    reference: Reference, outcomes: Sequence[Outcome], *, decided: bool = False
 ) -> tuple[str | None, list[Explanation]]:
     """What does the same as an answer did, on every case; the simplest that does.
+
+    Args:
+        reference: what is right, and what known mistakes do.
+        outcomes: what an answer did on each case.
+        decided: whether only known mistakes count, no simple changes of results.
 
     Returns:
         The id of the known wrong answer, if exactly one does the same; and the explanations, none
@@ -232,21 +238,23 @@ def explain(
     same = [mutant for mutant, theirs in reference.mistakes if _equal(theirs, outcomes)]
     if same:
         return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
-    if found := changes(cases, reference.expected, outcomes, exercise.symbols):
-        return None, _few(found)
-    known = [(_explanation(mutant), theirs) for mutant, theirs in reference.mistakes]
-    if pairs := by_parts(cases, reference.expected, known, outcomes, exercise.symbols):
-        return None, _few([_both(*pair) for pair in pairs])
+    if not decided:
+        if found := changes(cases, reference.expected, outcomes, exercise.symbols):
+            return None, _few(found)
+        known = [(_explanation(mutant), theirs) for mutant, theirs in reference.mistakes]
+        if pairs := by_parts(cases, reference.expected, known, outcomes, exercise.symbols):
+            return None, _few([_both(*pair) for pair in pairs])
     both = [
-        _both(_explanation(mutant), change)
-        for mutant, theirs in reference.mistakes
-        for change in changes(cases, theirs, outcomes, exercise.symbols)
-    ]
-    both += [
         _both(_explanation(pair.one), _explanation(pair.other))
         for pair in reference.pairs
         if pair.gives(outcomes)
     ]
+    if not decided:
+        both += [
+            _both(_explanation(mutant), change)
+            for mutant, theirs in reference.mistakes
+            for change in changes(cases, theirs, outcomes, exercise.symbols)
+        ]
     return None, _few(both)
 
 
@@ -326,6 +334,16 @@ def _symptoms(
     verdicts: Sequence[Verdict],
 ) -> list[Explanation]:
     """What the wrong parts show, in the order of the exercise; each holds in all failed cases."""
+    holding = _holding(reference, outcomes, failed, verdicts)
+    return [Explanation(symptom.part, symptom.cause, symptom.action) for symptom in holding]
+
+
+def _holding(
+    reference: Reference,
+    outcomes: Sequence[Outcome],
+    failed: Sequence[int],
+    verdicts: Sequence[Verdict],
+) -> list[Symptom]:
     wrong = [set(verdicts[i].wrong) for i in failed]
     found = []
     for symptom in reference.exercise.symptoms:
@@ -338,7 +356,7 @@ def _symptoms(
             for i, parts in zip(failed, wrong, strict=True)
         )
         if holds:
-            found.append(Explanation(symptom.part, symptom.cause, symptom.action))
+            found.append(symptom)
     return found
 
 
@@ -387,7 +405,8 @@ def _raised(exercise: Exercise, case: Case, error: dict[str, Any], where: str) -
         place = f"line {error['line']} of your code: {error['code']}"
         cause, action = place, "Print the shapes and dtypes just above that line, and check again"
         if known:
-            cause, action = f"{known[0]} ({place})", known[1]
+            only = f", only where {where}" if where else ""
+            cause, action = f"{known[0]}{only} ({place})", known[1]
     return _report(exercise, RAISED, what, cause, action)
 
 

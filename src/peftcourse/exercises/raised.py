@@ -15,7 +15,8 @@ _KNOWN = (
     ),
     (
         r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at .*?(\d+)$",
-        "two tensors of sizes {0} and {1} in dimension {2} do not go together",
+        "two shapes do not go together: size {0} meets size {1} in dimension {2}; one is "
+        "transposed, or lacks an axis to be broadcast along",
         "Print both shapes just above that line; `None` or `keepdim=True` adds an axis of size 1",
     ),
     (
@@ -112,6 +113,12 @@ _KNOWN = (
         r"shape of the mask \[(.+?)\] at index",
         "an index in uint8 (or bool) is read as a mask of True and False, not as places",
         "Turn whole numbers into places by `.long()`",
+    ),
+    (
+        r"invalid gradient at index (\d+) - got (\[.*?\]) but expected shape .*?(\[.*?\])",
+        "the gradient that backward returns in place {0} has shape {1}, and that argument of "
+        "forward has shape {2}",
+        "Give each gradient the shape of its argument",
     ),
     (
         r"incorrect number of gradients \(expected (\d+), got (\d+)\)",
