@@ -7,10 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcourse.exercises import evaluate as lesson
-from peftcourse.exercises.evaluate import calibration, losses, probes, seeds
+from peftcourse.exercises import EXERCISES
+from peftcourse.exercises.evaluate import calibration, clinic, losses, probes, seeds
+from peftcourse.exercises.feedback import assess
+from peftcourse.exercises.slips import edited
 from peftcourse.experiments import calibration as library
-from peftcourse.experiments import clinic, evaluate, temperature
+from peftcourse.experiments import clinic as library_clinic
+from peftcourse.experiments import evaluate, temperature
 
 SIZES = st.integers(2, 40)
 
@@ -79,10 +82,52 @@ def test_learned_and_forgotten_by_hand():
     assert learned.tolist() == [3.0, 4.0] and forgotten.tolist() == [0.5, 1.0]
 
 
+def runs_of(case):
+    groups = [*case["runs"].values(), case["two"], case["border"]]
+    return [
+        {key: math.nan if value is None else value for key, value in run.items()}
+        for runs in groups
+        for run in runs
+    ]
+
+
 def test_the_diagnosis_is_the_librarys():
-    assert probes.CAUSES == clinic.CAUSES
-    [exercise] = [part for part in lesson.PARTS if part.id == "evaluate.diagnose"]
-    for case in exercise.make_cases(5):
-        for run in case["runs"]:
-            run = {key: math.nan if value is None else value for key, value in run.items()}
-            assert seeds.diagnose(run) == clinic.diagnose(run)
+    assert probes.CAUSES == library_clinic.CAUSES
+    for case in EXERCISES["evaluate.diagnose"].make_cases(5):
+        for run in runs_of(case):
+            assert clinic.diagnose(run) == library_clinic.diagnose(run)
+
+
+def test_the_clinic_sees_what_equals_a_border():
+    """`>=` for `>` in each row with a margin, but no fault of rounding."""
+    for old in (
+        '> 0.02 * run["start"]',
+        '> run["last_validation"] + 0.1',
+        '> run["first"] + 0.5',
+        '> run["best_validation"] + 0.1',
+    ):
+        answer = edited(clinic.diagnose, [(old, old.replace(">", ">="))])
+        for seed in range(3):
+            assert "leaves equal out" in assess(EXERCISES["evaluate.diagnose"], answer, seed).cause
+    for old, new in (
+        (
+            'abs(run["first"] - run["start"]) > 0.02 * run["start"]',
+            'abs(run["first"] / run["start"] - 1) > 0.02',
+        ),
+        (
+            'run["shipped"] > run["last_validation"] + 0.1',
+            'run["shipped"] - run["last_validation"] > 0.1',
+        ),
+    ):
+        answer = edited(clinic.diagnose, [(old, new)])
+        assert assess(EXERCISES["evaluate.diagnose"], answer, 0).correct
+
+
+def test_the_clinic_names_the_rows_that_are_asked_in_the_wrong_order():
+    def answer(run):
+        if run["update"] == 0:
+            return "frozen by mistake"
+        return clinic.diagnose(run)
+
+    report = assess(EXERCISES["evaluate.diagnose"], answer, 1)
+    assert "“frozen by mistake” is asked before “wrong dtype”" in report.cause

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.evaluate import calibration, cases, losses, probes, seeds
+from peftcourse.exercises.evaluate import (
+    calibration,
+    cases,
+    clinic,
+    losses,
+    patients,
+    probes,
+    seeds,
+    signs,
+)
 from peftcourse.exercises.evaluate.report import REPORT
 
 TITLE = "11 Evaluate and diagnose"
@@ -185,16 +194,17 @@ PARTS = (
         hints=(
             "Ask the questions in the order of the table: a number that is not finite makes every "
             "comparison after it meaningless.",
-            "NaN is not equal to itself: use math.isfinite. Losses are compared with a margin: "
-            "2 % of the start, 0.1 nats for the others.",
+            "NaN is not equal to itself: use math.isfinite. Four rows have a margin, and each its "
+            "own: a share of `start`, or nats. “More than” leaves equal out.",
             "One if for each row of the table, in its order, each with its return, and healthy "
             "last. The rate shows in run['highest'], overfitting in run['last_validation'].",
         ),
         meaning="eight bugs that look alike in one curve each have a number that gives them away.",
-        cases=cases.diagnose,
+        cases=patients.diagnose,
         probe=probes.diagnose,
-        solution=seeds.diagnose,
-        mutants=seeds.DIAGNOSE,
+        solution=clinic.diagnose,
+        mutants=clinic.DIAGNOSE,
+        symptoms=signs.SYMPTOMS,
     ),
     REPORT,
 )

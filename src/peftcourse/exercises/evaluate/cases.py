@@ -6,7 +6,6 @@ import torch
 from torch import Generator, Tensor
 
 from peftcourse.exercises.draw import integer, normal, uniform
-from peftcourse.exercises.evaluate.probes import CAUSES
 from peftcourse.exercises.observe import Case
 
 
@@ -124,65 +123,3 @@ def tradeoff(rng: Generator) -> list[Case]:
         story[:, 1] -= uniform(rng, 0.4, 0.6)  # better than the base for a moment
         cases.append({"target": target, "story": story})
     return cases
-
-
-def diagnose(rng: Generator) -> list[Case]:
-    """Every cause several times in each case, with the side effects that real runs have."""
-    cases = []
-    for copies in (2, 3):
-        runs = [_run(rng, cause, copy) for cause in CAUSES for copy in range(copies)]
-        order = torch.randperm(len(runs), generator=rng).tolist()
-        cases.append({"runs": [runs[place] for place in order]})
-    return cases
-
-
-def _run(rng: Generator, cause: str, copy: int) -> dict[str, float | None]:
-    """What `peftcourse.experiments.clinic.Chart.measurements` says of a run, None for NaN."""
-    start, targets, wanted = uniform(rng, 4, 7), integer(rng, 2000, 9000), 7 * integer(rng, 4, 9)
-    best = uniform(rng, 0.6, 1.2)
-    run: dict[str, float | None] = {
-        "start": start,
-        "first": start * uniform(rng, 0.992, 1.008),
-        "last": best * uniform(rng, 0.8, 1.0),
-        "best_validation": best,
-        "last_validation": best + uniform(rng, 0.01, 0.08),
-        "counted": targets,
-        "targets": targets,
-        "adapted": wanted,
-        "wanted": wanted,
-        "highest": start * uniform(rng, 1.01, 1.04),
-        "update": uniform(rng, 5, 15),
-        "shipped": None,
-    }
-    if cause == "healthy":
-        # A gap without a rise, then a rise without a gap: neither is overfitting.
-        run["last"] = best * (0.7 if copy == 0 else 0.99)
-        run["last_validation"] = best if copy == 0 else best + uniform(rng, 0.01, 0.05)
-    elif cause == "rate too high":
-        run["highest"] = start + uniform(rng, 1, 5)
-        run["best_validation"] = uniform(rng, 3, 3.8)
-        run["last_validation"] = run["best_validation"] + uniform(rng, 0.01, 0.08)
-        run["last"] = run["last_validation"] * uniform(rng, 0.9, 1.05)
-    elif cause == "overfitting":
-        run["last"] = uniform(rng, 0.01, 0.2)
-        run["last_validation"] = best + uniform(rng, 0.3, 1.0)
-    elif cause == "frozen by mistake":
-        run["update"] = 0.0
-        run["best_validation"] = run["last_validation"] = start
-        run["last"] = start * uniform(rng, 0.9, 1.1)
-    elif cause == "wrong targets":
-        run["adapted"] = integer(rng, 1, wanted // 4)
-    elif cause == "labels shifted":
-        run["first"] = run["highest"] = start * uniform(rng, 1.3, 1.7)
-        run["best_validation"] = start
-        run["last_validation"] = start * uniform(rng, 1.2, 1.6)
-    elif cause == "padding in the loss":
-        run["counted"] = targets + integer(rng, 500, 2000)
-        run["first"] = start * uniform(rng, 0.9, 1.2)
-    elif cause == "wrong dtype":
-        run["last"] = run["last_validation"] = None
-    if run["last_validation"] is not None:
-        run["shipped"] = run["last_validation"] + uniform(rng, -0.02, 0.02)
-    if cause == "merged twice":
-        run["shipped"] = best + uniform(rng, 0.5, 3.0)
-    return run

@@ -15,7 +15,7 @@ from torch import Tensor
 Case = dict[str, Any]
 Outcome = dict[str, Any]
 
-# What an answer to evaluate.diagnose may return; anything else becomes -1.
+# What an answer to evaluate.diagnose may return.
 CAUSES = (
     "healthy",
     "rate too high",
@@ -27,6 +27,8 @@ CAUSES = (
     "wrong dtype",
     "merged twice",
 )
+# Numbers for them that are no simple function of each other.
+CODES = dict(zip(CAUSES, (1009, 2503, 4517, 7919, 12553, 19373, 28657, 41161, 57037), strict=True))
 
 
 def number(value: Any) -> Any:
@@ -93,8 +95,36 @@ def tradeoff(answer: Any, case: Case) -> Outcome:
 
 
 def diagnose(answer: Any, case: Case) -> Outcome:
-    """The number of the cause that is named for each run of a case."""
-    # A case says None for NaN, which would not be equal to itself.
-    runs = [{k: math.nan if v is None else v for k, v in run.items()} for run in case["runs"]]
-    said = [answer(run) for run in runs]
-    return {"causes": torch.tensor([CAUSES.index(s) if s in CAUSES else -1 for s in said])}
+    """The code of the cause that is named for each kind of run, and what is named besides."""
+    said: list[Any] = []
+
+    def codes(runs: list[dict[str, float | None]]) -> Tensor:
+        names = [_said(answer, run) for run in runs]
+        said.extend(names)
+        # A result that is no text at all need not be hashable.
+        return torch.tensor([CODES.get(n, 0) if isinstance(n, str) else 0 for n in names])
+
+    kinds = {kind: codes(runs) for kind, runs in case["runs"].items()}
+    two = codes(case["two"])
+    at, below = codes(case["border"])
+    unknown = [name for name in said if isinstance(name, str) and name not in CODES]
+    return {
+        "answers that are None": sum(name is None for name in said),
+        "answers that are no text": sum(not isinstance(n, str) and n is not None for n in said),
+        "other capitals": sum(name.strip().lower() in CODES for name in unknown),
+        "other names": sum(name.strip().lower() not in CODES for name in unknown),
+        **kinds,
+        "`first` is exactly 2 % off `start`": at - below,
+        "two questions with a yes": two,
+    }
+
+
+def _said(answer: Any, run: dict[str, float | None]) -> Any:
+    """What is said of a run. A case says None for NaN, which would not be equal to itself."""
+    given = {key: math.nan if value is None else value for key, value in run.items()}
+    try:
+        return answer(given)
+    finally:
+        # What the answer changed has changed in the case.
+        run.clear()
+        run.update({key: None if value != value else value for key, value in given.items()})

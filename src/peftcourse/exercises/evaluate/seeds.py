@@ -1,4 +1,4 @@
-"""Lesson 11, seeds, forgetting and diagnoses: reference solutions and typical wrong answers."""
+"""Lesson 11, seeds and forgetting: reference solutions and typical wrong answers."""
 
 from __future__ import annotations
 
@@ -144,94 +144,5 @@ TRADEOFF = (
         _tradeoff_absolute,
         "forgotten is the story loss itself; the base model had a loss there too",
         "Subtract the story loss before training, story[:, 0]",
-    ),
-)
-
-# --- evaluate.diagnose ----------------------------------------------------------------------------
-
-
-def diagnose(run: dict[str, float]) -> str:
-    return _diagnosed(run)
-
-
-def _diagnosed(run, *, finite=math.isfinite, start=0.02, rise=0.1, targets=True, jump="highest"):
-    """The reference, and with one option changed a mutant."""
-    if not finite(run["last"]):
-        return "wrong dtype"
-    if run["counted"] != run["targets"]:
-        return "padding in the loss"
-    if abs(run["first"] - run["start"]) > start * run["start"]:
-        return "labels shifted"
-    if run["update"] == 0:
-        return "frozen by mistake"
-    if run["adapted"] < run["wanted"] if targets else run["adapted"] == 0:
-        return "wrong targets"
-    if run["shipped"] > run["last_validation"] + 0.1:
-        return "merged twice"
-    if run[jump] > run["first"] + 0.5:
-        return "rate too high"
-    if run["last_validation"] > run["best_validation"] + rise:
-        return "overfitting"
-    return "healthy"
-
-
-def _diagnose_gap(run):
-    """Overfitting from the gap between training and validation."""
-    found = _diagnosed(run, rise=math.inf)
-    return "overfitting" if found == "healthy" and _gap(run) > 0.1 else found
-
-
-def _gap(run):
-    return run["last_validation"] - run["last"]
-
-
-def _diagnose_shipped_against_base(run):
-    found = _diagnosed({**run, "shipped": run["last_validation"]})
-    return "merged twice" if found == "healthy" and run["shipped"] > run["start"] else found
-
-
-DIAGNOSE = (
-    Mutant(
-        "compared-with-nan",
-        lambda run: _diagnosed(run, finite=lambda value: value != math.nan),
-        "NaN is never found: it equals nothing, not even itself",
-        "Use math.isfinite(run['last'])",
-    ),
-    Mutant(
-        "start-to-the-last-digit",
-        lambda run: _diagnosed(run, start=0.0),
-        "runs with a loss that is right up to rounding are called shifted",
-        "Allow 2 % of the base model's loss",
-    ),
-    Mutant(
-        "any-rise",
-        lambda run: _diagnosed(run, rise=0.0),
-        "healthy runs are called sick because their validation loss rose a little",
-        "Allow a rise of 0.1 nats: two evaluations are never quite the same",
-    ),
-    Mutant(
-        "any-adapter-will-do",
-        lambda run: _diagnosed(run, targets=False),
-        "a run with adapters in a few of the wanted layers passes",
-        "Compare the number of adapted layers with the number wanted",
-    ),
-    Mutant(
-        "gap-is-overfitting",
-        _diagnose_gap,
-        "a gap between training and validation is called overfitting; healthy runs have one too",
-        "Overfitting is a validation loss that has risen above its best",
-    ),
-    Mutant(
-        "rate-from-the-last-loss",
-        lambda run: _diagnosed(run, jump="last"),
-        "a rate is called too high only if the training loss ends above its start; most such runs "
-        "come down again",
-        "Look at the highest training loss of the run",
-    ),
-    Mutant(
-        "shipped-against-the-base",
-        _diagnose_shipped_against_base,
-        "a merged model passes as long as it beats the base model",
-        "Compare the shipped model with the last validation loss: merging changes nothing",
     ),
 )
