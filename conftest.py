@@ -12,6 +12,7 @@ import pytest
 os.environ |= {
     "OMP_WAIT_POLICY": "PASSIVE",
     "PEFTLAB_PROGRESS": "off",
+    "PEFTLAB_VERDICTS": "plain",
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore:IProgress not found",
 }

@@ -26,6 +26,7 @@ from peftcourse.exercises.places import special_cases, special_places
 
 NOT_ATTEMPTED = "not attempted"
 RAISED = "your code raised"
+NOT_FINISHED = "not finished"
 WRONG_SHAPE = "wrong shape"
 WRONG_VALUE = "wrong value"
 CORRECT = "correct"
@@ -40,7 +41,7 @@ class Report:
 
     Attributes:
         exercise: the exercise's id.
-        status: one of the five constants above.
+        status: one of the six constants above.
         observed: what the answer did.
         cause: the likely cause; for a correct answer, what it means.
         action: what to do next.
@@ -62,18 +63,25 @@ class Report:
     def correct(self) -> bool:
         return self.status == CORRECT
 
-    def __str__(self) -> str:
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """The four lines, as label and text."""
         label = "it means" if self.correct else "likely cause"
         seed = "" if self.seed is None else f" · seed={self.seed} repeats it"
-        return "\n".join(
-            f"{name:<13} {text}"
-            for name, text in (
-                ("status", f"{self.status} · {self.exercise}{seed}"),
-                ("observed", self.observed),
-                (label, self.cause),
-                ("next", self.action),
-            )
-        )
+        return [
+            ("status", f"{self.status} · {self.exercise}{seed}"),
+            ("observed", self.observed),
+            (label, self.cause),
+            ("next", self.action),
+        ]
+
+    def __str__(self) -> str:
+        return lines(self.rows)
+
+
+def lines(rows: Sequence[tuple[str, str]]) -> str:
+    """Labels and texts as a table without borders."""
+    return "\n".join(f"{label:<13} {text}" for label, text in rows)
 
 
 # Two mistakes at once are tried for so many pairs, those that are listed first.
@@ -439,6 +447,28 @@ def not_attempted(exercise: Exercise) -> Report:
         "nothing written yet; the rest of the lab does not need it",
         f'Write it and run both cells; hint("{exercise.id}") helps you start',
     )
+
+
+def not_finished(
+    reference: Reference, number: int, seconds: float, error: dict[str, Any]
+) -> Report:
+    """The report on an answer that was stopped.
+
+    Args:
+        reference: the cases that it was tried on.
+        number: the case that it was at, from 0.
+        seconds: how long all cases together might have taken.
+        error: where it was then, as ``observe.describe_error`` says it.
+    """
+    exercise, case = reference.exercise, reference.cases[number]
+    observed = f"stopped after {seconds:g} s, in case {number + 1} of {len(reference.cases)}"
+    cause = "a loop that may never end, or far more work than the exercise needs"
+    if error["line"] is not None:
+        code = f": {error['code']}" if error["code"] else ""
+        cause += f"; it was at line {error['line']} of your code{code}"
+    action = f'Look for what ends the loop; case("{exercise.id}") gives you the same inputs'
+    report = _report(exercise, NOT_FINISHED, f"{observed}{_numbers(case)}", cause, action)
+    return replace(report, seed=reference.seed)
 
 
 def _changed(exercise: Exercise, case: Case, names: list[str]) -> Report:

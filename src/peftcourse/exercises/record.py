@@ -71,23 +71,48 @@ def update(exercise: str, **changes: Any) -> str:
     return note
 
 
-def note_attempt(exercise: str, status: str, correct: bool) -> str:
-    """Record one check of an answer. What was solved once stays solved."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+def note_attempt(exercise: str, status: str, correct: bool, *, attempted: bool = True) -> str:
+    """Record one check. What was solved once stays solved; an empty answer is no attempt."""
+    now = _now()
     return update(
         exercise,
         status=status,
-        attempts=lambda n: _count(n) + 1,
+        attempts=lambda n: _count(n) + attempted,
         first=lambda when: when or now,
         solved=lambda when: when or (now if correct else None),
     )
 
 
-def next_hint(exercise: str, total: int) -> tuple[int, str]:
-    """The number of the hint to show now, from 1 to ``total``, and a note; counts it as used."""
-    entries, _ = read()
-    used = min(_count(entries.get(exercise, {}).get("hints")) + 1, total)
-    return used, update(exercise, hints=used)
+def attempts(exercise: str) -> int:
+    """How many answers were checked."""
+    return _count(read()[0].get(exercise, {}).get("attempts"))
+
+
+def hints(exercise: str) -> int:
+    """How many hints were opened."""
+    return _count(read()[0].get(exercise, {}).get("hints"))
+
+
+def solved(exercise: str) -> bool:
+    """Whether an answer of the learner's own was right once."""
+    return bool(read()[0].get(exercise, {}).get("solved"))
+
+
+def note_hint(exercise: str, number: int) -> str:
+    """Record that the hints up to this one were opened."""
+    return update(exercise, hints=lambda n: max(_count(n), number))
+
+
+def note_seen(exercise: str) -> str:
+    """Record that the model answer was shown, unless the exercise was solved before."""
+    if solved(exercise):
+        return ""
+    now = _now()
+    return update(exercise, seen=lambda when: when or now)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _count(value: Any) -> int:

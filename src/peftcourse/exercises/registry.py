@@ -73,10 +73,25 @@ def find(name: str) -> Exercise | Written:
     """The exercise with this id, of either kind.
 
     Raises:
-        PeftlabError: there is none; the message names the closest one.
+        PeftlabError: there is none; the message names the closest one, or the ids of the lesson
+            that was meant, and never all of them.
     """
     if name in PARTS:
         return PARTS[name]
-    close = difflib.get_close_matches(str(name), PARTS, n=1, cutoff=0.4)
-    hint = f'did you mean "{close[0]}"?' if close else f"there are {', '.join(PARTS)}."
-    raise PeftlabError(f'no exercise is called "{name}"; {hint}')
+    meant = str(name).strip().lower().replace("-", "_").replace(" ", "")
+    lesson, _, rest = meant.partition(".")
+    of_lesson = [part for part in PARTS if part.split(".")[0] == lesson]
+    ends = [part for part in PARTS if part.split(".")[1] == (rest or lesson)]
+    alike = {part.replace(".", "_"): part for part in of_lesson or PARTS}
+    close = difflib.get_close_matches(meant.replace(".", "_"), alike, n=1, cutoff=0.7)
+    if meant in PARTS:
+        told = f'did you mean "{meant}"?'
+    elif close:
+        told = f'did you mean "{alike[close[0]]}"?'
+    elif len(ends) == 1:
+        told = f'did you mean "{ends[0]}"?'
+    elif of_lesson:
+        told = f"of {lesson} there are {', '.join(of_lesson)}."
+    else:
+        told = 'an id looks like "lora.delta"; progress() lists those of each lesson.'
+    raise PeftlabError(f'no exercise is called "{name}"; {told}')

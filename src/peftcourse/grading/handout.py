@@ -38,7 +38,10 @@ choose `{wheel}`. Download the notebook when you stop: Colab forgets what it doe
 - Write each answer into the cell below its heading, run the cell, and run the `check` below it.
   A check says what it saw, the likely cause and what to do next. An answer in words has no check:
   a person marks it by the points that stand with the question.
-- `hint("{example}")` gives a hint, and a further one each time; there are three.
+- `hint("{example}")` gives a hint, and a further one each time; there are three, and
+  `hint("{example}", 1)` shows the first one again.
+- `case("{example}")` gives you the inputs with which your answer failed, to try by hand.
+- `solution` shows nothing here: this package belongs to a graded course.
 - An exercise that you leave out stops nothing: the cells after it do not need it.
 - Cells of your own are welcome. Leave the answer cells where they are, and the names of the
   functions and classes as they are.

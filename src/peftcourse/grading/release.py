@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 
-from peftcourse.exercises import LESSONS
+from peftcourse.exercises import LESSONS, solutions
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading import handout
 from peftcourse.labs.compare import differences, leaks
@@ -167,7 +167,10 @@ def command(out: str | Path) -> str:
 
 
 def build_wheel(root: Path, folder: Path) -> Path:
-    """Build the package's wheel; the same sources give the same bytes.
+    """Build the package's wheel for a graded course; the same sources give the same bytes.
+
+    It holds no model answers for ``solution`` to show. The references that ``check`` compares with
+    are in it.
 
     Where the installed setuptools is the one that ``pyproject.toml`` asks for, as it is beside
     torch, nothing is downloaded.
@@ -182,6 +185,10 @@ def build_wheel(root: Path, folder: Path) -> Path:
         shutil.copytree(root / "src", sources / "src", ignore=ignored)
         for name in _SOURCES:
             shutil.copy(root / name, sources)
+        shown = sources / "src" / "peftcourse" / solutions.FILE
+        if shown.is_file():
+            stripped = solutions.without_sources(shown.read_text(encoding="utf-8"))
+            shown.write_text(stripped, encoding="utf-8")
         options = ["--quiet", "--no-deps", "--disable-pip-version-check"]
         if _has_build_tools(sources / "pyproject.toml"):
             options.append("--no-build-isolation")

@@ -12,6 +12,8 @@ its answer, the next one that calls ``check`` its check. ``<!-- answer: lora.rep
 a cell after the banner of an exercise that asks for words, becomes its model answer, and in the
 student's notebook a line to replace. Answers and checks get nbgrader's metadata.
 
+The answers to code go into the package as well, into ``MODEL_ANSWERS``: ``solution`` shows them.
+
 Everything but the outputs depends on the source alone, so two builds write the same bytes. An
 answer's cell id is the exercise's slug: correcting a typo elsewhere must not orphan submissions.
 """
@@ -21,6 +23,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from peftcourse.exercises import solutions
+from peftcourse.labs.answers import model_answers
 from peftcourse.labs.compare import differences, leaks
 from peftcourse.labs.execute import (
     RUNS,
@@ -37,6 +41,8 @@ from peftcourse.labs.generate import generate
 from peftlab.errors import PeftlabError
 
 SOURCES, STUDENTS = "solutions", "labs"
+# Where the package keeps the answers, for learners who ask for one.
+MODEL_ANSWERS = f"src/peftcourse/{solutions.FILE}"
 
 
 def sources(root: Path) -> list[Path]:
@@ -68,6 +74,9 @@ def build(root: str | Path, *, execute: bool = True) -> list[Path]:
         PeftlabError: a source cannot be used, or a cell of a solution fails; names both.
     """
     root = Path(root)
+    answers = model_answers(sources(root), root)
+    if (root / MODEL_ANSWERS).parent.is_dir():
+        write(root / MODEL_ANSWERS, solutions.as_json(answers))
     runs, inputs = read_runs(root), inputs_digest(root)
     written = []
     for source in sources(root):
@@ -107,6 +116,10 @@ def check(root: str | Path) -> list[str]:
         found += differences(student_path, student, root)
         found += leaks(student_path, source, root)
         found += differences(source.with_suffix(".ipynb"), solution, root, outputs=True)
+    if (root / MODEL_ANSWERS).parent.is_dir():
+        stored = (root / MODEL_ANSWERS).read_text(encoding="utf-8")
+        if stored != solutions.as_json(model_answers(sources(root), root)):
+            found.append(f"{MODEL_ANSWERS}: is not what {SOURCES}/ gives; run `peftlab labs build`")
     stems = {source.stem for source in sources(root)}
     for folder in (STUDENTS, SOURCES):
         for path in sorted((root / folder).glob("*.ipynb")):

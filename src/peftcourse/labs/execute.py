@@ -17,12 +17,13 @@ from peftlab.errors import PeftlabError
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-# For kernels that run a lab unattended: no file beside the notebook, no progress bars in outputs,
+# For kernels that run a lab unattended: no file beside the notebook, verdicts as text, no bars,
 # no advice to install ipywidgets for such bars. On a busy machine, threads that wait by spinning
 # make training several times slower.
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "PEFTLAB_PROGRESS": "off",
+    "PEFTLAB_VERDICTS": "plain",
     "TQDM_DISABLE": "1",
     "PYTHONWARNINGS": "ignore:IProgress not found",
 }

@@ -54,10 +54,10 @@ def test_not_attempted(capsys):
             raise NotImplementedError("your code here")
 
     shown = []
-    for answer in (stub, None, ...):
+    for answer in (stub, ...):
         check("lora.delta", answer)
         shown.append(read(capsys))
-    assert shown[0] == shown[1] == shown[2]
+    assert shown[0] == shown[1]
     assert list(shown[0]) == ["status", "observed", "likely cause", "next"]
     assert shown[0]["status"] == "not attempted · lora.delta"
     check("lora.forward", Stub)

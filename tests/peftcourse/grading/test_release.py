@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 from peftcourse.cli import main, parser
-from peftcourse.exercises import LESSONS
+from peftcourse.exercises import LESSONS, solutions
 from peftcourse.grading import release as module
 from peftcourse.grading.release import build_wheel, command, read_release, release
 from peftcourse.labs.generate import ANSWER
@@ -265,9 +265,13 @@ def test_the_wheel_is_this_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         packed = archive.read("peftcourse/exercises/core.py")
+        answers = json.loads(archive.read(f"peftcourse/{solutions.FILE}"))
     assert packed == (ROOT / "src/peftcourse/exercises/core.py").read_bytes()
     assert "peftcourse/data/tiny/model.safetensors" in names
     assert not [name for name in names if "__pycache__" in name]
+    # `solution` shows nothing in a graded course; a check says what to write all the same.
+    assert answers["lora.delta"] == {"name": "lora_delta"}
+    assert all(entry.keys() == {"name"} for entry in answers.values())
 
 
 def test_the_same_sources_give_the_same_wheel(tmp_path):

@@ -275,6 +275,21 @@ def test_missing_and_orphaned_notebooks_are_found(built):
     assert "labs/98_old.ipynb: has no source" in told
 
 
+def test_model_answers_go_into_the_package(root):
+    kept = root / labs.MODEL_ANSWERS
+    kept.parent.mkdir(parents=True)
+    labs.build(root, execute=False)
+    answers = json.loads(kept.read_text(encoding="utf-8"))
+    assert [(name, entry["name"]) for name, entry in answers.items()] == [
+        ("lora.delta", "lora_delta"),
+        ("lora.count", "count"),
+    ]
+    assert answers["lora.delta"]["source"].endswith("    return alpha / rank * (B @ A)")
+    assert "SOLUTION" not in answers["lora.count"]["source"]
+    edit(root / "solutions/99_small.md", "alpha / rank * (B @ A)", "(alpha / rank) * (B @ A)")
+    assert any(line.startswith(f"{labs.MODEL_ANSWERS}: is not what") for line in labs.check(root))
+
+
 # --- sources that cannot be used ----------------------------------------------------------------
 
 
