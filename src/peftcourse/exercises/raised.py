@@ -25,6 +25,12 @@ _KNOWN = (
         "Let the last part be shorter (`.split`), or fill it up and drop what was added",
     ),
     (
+        r"Target (-?\d+) is out of bounds",
+        "a label of {0} is taken for a class: what is to be ignored needs `ignore_index`, and any "
+        "other label is below the number of classes",
+        "Look at the labels: which are to be ignored, and is the axis of the classes the right one",
+    ),
+    (
         r"shape '(.+?)' is invalid for input of size (\d+)",
         "{1} numbers do not fill the shape {0}",
         "Print the shape just above that line: a size was taken from the wrong axis",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftcourse.exercises import EXERCISES
-from peftcourse.exercises.evaluate import calibration, clinic, losses, probes, seeds
+from peftcourse.exercises.evaluate import calibration, clinic, losses, probes, seeds, stopping
 from peftcourse.exercises.feedback import assess
 from peftcourse.exercises.slips import edited
 from peftcourse.experiments import calibration as library
@@ -62,7 +62,7 @@ def test_the_best_of_many_temperatures_is_the_librarys(seed):
 @given(st.lists(st.floats(0, 9), min_size=1, max_size=30), st.integers(1, 5), st.floats(0, 1))
 @settings(max_examples=200, deadline=None)
 def test_early_stopping_keeps_a_loss_that_nothing_up_to_the_stop_beats(curve, patience, delta):
-    kept, stopped = losses.stop(curve, patience, delta)
+    kept, stopped = stopping.stop(curve, patience, delta)
     assert 0 <= kept <= stopped < len(curve)
     assert all(loss >= curve[kept] - delta for loss in curve[kept : stopped + 1])
     assert stopped == len(curve) - 1 or stopped - kept == patience

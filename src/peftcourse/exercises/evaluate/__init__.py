@@ -12,6 +12,7 @@ from peftcourse.exercises.evaluate import (
     probes,
     seeds,
     signs,
+    stopping,
 )
 from peftcourse.exercises.evaluate.report import REPORT
 
@@ -38,6 +39,7 @@ PARTS = (
         probe=probes.tokens,
         solution=losses.tokens,
         mutants=losses.TOKENS,
+        symptoms=losses.TOKENS_SYMPTOMS,
     ),
     Exercise(
         id="evaluate.stop",
@@ -57,8 +59,9 @@ PARTS = (
         meaning="the model that you keep is the best one, and no longer the last one.",
         cases=cases.stop,
         probe=probes.stop,
-        solution=losses.stop,
-        mutants=losses.STOP,
+        solution=stopping.stop,
+        mutants=stopping.STOP,
+        symptoms=stopping.STOP_SYMPTOMS,
     ),
     Exercise(
         id="evaluate.tradeoff",

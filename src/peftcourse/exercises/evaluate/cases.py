@@ -10,33 +10,96 @@ from peftcourse.exercises.observe import Case
 
 
 def tokens(rng: Generator) -> list[Case]:
-    """Texts with a prompt in front and padding behind, both of a different length in each."""
+    """Texts with a prompt in front and padding behind, both of a different length in each.
+
+    In every case one text counts from its first label to its last, one has a gap, and token 0 is
+    a target.
+    """
     cases = []
-    for dtype in (torch.float64, torch.float32, torch.float64):
-        batch, length, vocabulary = integer(rng, 3, 4), integer(rng, 11, 14), integer(rng, 15, 19)
-        labels = torch.randint(1, vocabulary, (batch, length), generator=rng)
-        for row in range(batch):
+    for batch, dtype in ((3, torch.float64), (5, torch.float32), (4, torch.float64)):
+        length, vocabulary = integer(rng, 11, 14), integer(rng, 15, 19)
+        labels = torch.randint(0, vocabulary, (batch, length), generator=rng)
+        for row in range(1, batch):
             labels[row, : row + integer(rng, 1, 2)] = -100
             labels[row, length - row - integer(rng, 0, 1) :] = -100
+        labels[0, 5] = labels[1, 4] = 0
+        labels[2, 5] = -100
+        labels = labels[torch.randperm(batch, generator=rng)]
         logits = 2 * normal(rng, batch, length, vocabulary, dtype=dtype)
         cases.append({"logits": logits, "labels": labels})
+    cases.append(
+        {
+            "logits": normal(rng, 1, 8, 13),
+            "labels": torch.randint(0, 13, (1, 8), generator=rng),
+            "about": "there is one text alone, without a prompt or padding",
+        }
+    )
     return cases
 
 
 def stop(rng: Generator) -> list[Case]:
-    """Sixteen validation curves that fall, then rise, with noise, for each patience."""
-    cases = []
-    for patience in (2, 3, 4):
-        series = []
-        for _ in range(16):
-            length, half = integer(rng, 12, 20), uniform(rng, 1.5, 4.0)
-            rise = uniform(rng, 0.0, 0.06)
-            noise = 0.15 * torch.randn(length, generator=rng, dtype=torch.float64)
-            steps = torch.arange(length, dtype=torch.float64)
-            series.append((0.5 + 2 * 2 ** (-steps / half) + rise * steps + noise).tolist())
-        min_delta = uniform(rng, 0.04, 0.08)
-        cases.append({"series": series, "patience": patience, "min_delta": min_delta})
-    return cases
+    """Validation curves that fall, then rise, with noise; and short series, each for one border."""
+    return [{"series": _series(rng, patience)} for patience in (2, 3, 4)]
+
+
+Arguments = tuple[list[float], int, float]  # losses, patience, min_delta
+
+
+def _series(rng: Generator, patience: int) -> dict[str, list[Arguments]]:
+    """By what is special about them. Numbers that meet a border exactly are multiples of 1/64."""
+    delta = integer(rng, 2, 4) / 64
+    top = integer(rng, 130, 190) / 64
+    higher = [top + integer(rng, 1, 9) / 64 for _ in range(patience)]
+    lower = top - integer(rng, 40, 60) / 64
+    small = uniform(rng, 0.05, 0.1)
+    slow = [top - 0.6 * delta * k for k in range(patience + 4)]
+    return {
+        "curves": [_curve(rng, patience) for _ in range(5)],
+        "one loss alone": [([top], patience, delta)],
+        "falls by exactly min_delta": [
+            ([top, top - delta, *higher, *higher], patience, delta),
+            ([top, lower, lower, *higher, *higher], patience, 0.0),
+        ],
+        "small falls that add up": [([*slow, *higher, *higher], patience, delta)],
+        "small falls only": [
+            (
+                [top, *(top - 0.9 * delta * k / patience for k in range(1, patience + 1)), lower],
+                patience,
+                delta,
+            ),
+        ],
+        "losses that end early": [
+            ([top, lower, *higher[1:]], patience, delta),
+            ([top, *higher[1:]], patience, delta),
+        ],
+        "patience that ends with the losses": [
+            ([top, *higher], patience, delta),
+            ([top, lower, *higher], patience, delta),
+        ],
+        "a lower loss after the stop": [
+            ([top, *higher, lower], patience, delta),
+            ([top, *higher, *higher, lower, top], patience, delta),
+        ],
+        "large and small losses": [
+            ([40 * top, 40 * top - 2 * delta, *(40 * t for t in higher)], patience, delta),
+            ([small, 0.5 * small, *(small + t for t in higher)], patience, 0.7 * small),
+        ],
+        "improvements between waits": [
+            ([top, *higher[1:], lower, *higher[1:], lower - 1, *higher, lower - 2], patience, delta)
+        ],
+        "a patience of 1": [
+            ([top, lower, lower - 1, *higher, lower - 2], 1, delta),
+            ([top, *higher], 1, delta),
+        ],
+    }
+
+
+def _curve(rng: Generator, patience: int) -> Arguments:
+    length, half = integer(rng, 12, 20), uniform(rng, 1.5, 4.0)
+    noise = 0.15 * torch.randn(length, generator=rng, dtype=torch.float64)
+    steps = torch.arange(length, dtype=torch.float64)
+    losses = 0.5 + 2 * 2 ** (-steps / half) + uniform(rng, 0.0, 0.06) * steps + noise
+    return losses.tolist(), patience, uniform(rng, 0.04, 0.08)
 
 
 def bins(rng: Generator) -> list[Case]:

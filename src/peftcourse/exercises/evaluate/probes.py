@@ -38,22 +38,32 @@ def number(value: Any) -> Any:
 
 def tokens(answer: Any, case: Case) -> Outcome:
     """The loss, and the gradient that a training step would use."""
-    logits = case["logits"].clone().requires_grad_()
+    logits = case["logits"].requires_grad_()
     loss = answer(logits, case["labels"])
     gradient = torch.zeros_like(logits)
     if isinstance(loss, Tensor) and loss.requires_grad:
-        (gradient,) = torch.autograd.grad(loss.sum(), [logits])
+        (found,) = torch.autograd.grad(loss.sum(), [logits], allow_unused=True)
+        gradient = gradient if found is None else found
     return {"loss": number(loss), "gradient of the logits": gradient}
 
 
 def stop(answer: Any, case: Case) -> Outcome:
-    """Every series of a case, with the same patience."""
-    pairs = [answer(list(row), case["patience"], case["min_delta"]) for row in case["series"]]
-    kept, stopped = zip(*pairs, strict=True)
-    return {
-        "evaluation to keep": torch.tensor([int(i) for i in kept]),
-        "evaluation to stop after": torch.tensor([int(i) for i in stopped]),
+    """The pair for each series, by kind; results that are no index of it are counted instead."""
+    outcome: Outcome = {
+        "kept evaluations that are no index": 0,
+        "last evaluations that are no index": 0,
     }
+    for kind, given in case["series"].items():
+        pairs = [[number(i) for i in answer(*arguments)] for arguments in given]
+        for (losses, *_), (kept, last) in zip(given, pairs, strict=True):
+            outcome["kept evaluations that are no index"] += not _is_index(kept, losses)
+            outcome["last evaluations that are no index"] += not _is_index(last, losses)
+        outcome[kind] = torch.tensor(pairs, dtype=torch.float64)
+    return outcome
+
+
+def _is_index(value: Any, losses: list[float]) -> bool:
+    return value in range(len(losses))
 
 
 def bins(answer: Any, case: Case) -> Outcome:

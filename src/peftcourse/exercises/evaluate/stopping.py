@@ -1,0 +1,243 @@
+"""Lesson 11, when to stop: the reference solution, typical wrong answers and symptoms."""
+
+from __future__ import annotations
+
+from peftcourse.exercises.core import Mutant, Symptom, slip
+
+
+def stop(losses: list[float], patience: int, min_delta: float) -> tuple[int, int]:
+    kept, waited = 0, 0
+    for i, loss in enumerate(losses[1:], 1):
+        if loss < losses[kept] - min_delta:
+            kept, waited = i, 0
+        else:
+            waited += 1
+        if waited == patience:
+            return kept, i
+    return kept, len(losses) - 1
+
+
+def _stop_minimum(losses, patience, min_delta):
+    return losses.index(min(losses)), stop(losses, patience, min_delta)[1]
+
+
+def _stop_around_minimum(losses, patience, min_delta):
+    best = losses.index(min(losses))
+    return best, min(best + patience, len(losses) - 1)
+
+
+_AT_THE_STOP, _AT_THE_END = "return kept, i\n", "return kept, len(losses) - 1"
+
+STOP = (
+    slip(
+        stop,
+        "min-delta-ignored",
+        " - min_delta",
+        "",
+        "any lower loss counts as an improvement, however small: min_delta is not used",
+        "An improvement is a loss below the best minus min_delta",
+    ),
+    slip(
+        stop,
+        "patience-plus-one",
+        "waited == patience",
+        "waited == patience + 1",
+        "training goes on for one evaluation too long: one too many is waited for",
+        "Stop when the number of evaluations without improvement reaches the patience",
+    ),
+    slip(
+        stop,
+        "or-equal",
+        "loss <",
+        "loss <=",
+        "a fall by exactly min_delta counts as an improvement: “more than” leaves equal out, so < "
+        "and not <=",
+        "Compare with <",
+    ),
+    slip(
+        stop,
+        "never-reset",
+        "kept, waited = i, 0",
+        "kept = i",
+        "the patience is not renewed by an improvement: evaluations without one are counted over "
+        "the whole run, not in a row",
+        "Set the number of waited evaluations back to 0 at each improvement",
+    ),
+    slip(
+        stop,
+        "last-kept",
+        _AT_THE_STOP,
+        "return i, i\n",
+        "the weights of the last evaluation are kept; the best were some evaluations before",
+        "Return the index of the best evaluation beside the one at which training stops",
+        (_AT_THE_END, "return len(losses) - 1, len(losses) - 1"),
+    ),
+    slip(
+        stop,
+        "min-delta-added",
+        "losses[kept] - min_delta",
+        "losses[kept] + min_delta",
+        "a loss somewhat above the best counts as an improvement: min_delta has the wrong sign",
+        "An improvement is a loss below the best minus min_delta",
+    ),
+    slip(
+        stop,
+        "min-delta-relative",
+        "losses[kept] - min_delta",
+        "losses[kept] * (1 - min_delta)",
+        "min_delta is taken as a share of the loss, relative to it; it is a difference of losses",
+        "Subtract min_delta from the loss of the kept evaluation",
+    ),
+    slip(
+        stop,
+        "against-the-previous",
+        "losses[kept] -",
+        "losses[i - 1] -",
+        "each loss is compared with the one before it; a slow climb and a small dip look like gain",
+        "Compare with the loss of the kept evaluation",
+    ),
+    slip(
+        stop,
+        "against-the-lowest",
+        "losses[kept] -",
+        "min(losses[:i]) -",
+        "each loss is compared with the lowest so far, which small falls lower although they are "
+        "not kept: slow progress never adds up to an improvement",
+        "Compare with the loss of the kept evaluation",
+    ),
+    slip(
+        stop,
+        "patience-minus-one",
+        "waited == patience",
+        "waited >= max(1, patience - 1)",
+        "training stops one evaluation too early",
+        "Stop when the number of evaluations without improvement reaches the patience",
+    ),
+    slip(
+        stop,
+        "one-after-the-last",
+        _AT_THE_STOP,
+        "return kept, i + 1\n",
+        "the index returned is the one after the last evaluation that is made: one too many",
+        "Return the index of the evaluation after which the loop ends, not of the next one",
+        (_AT_THE_END, "return kept, len(losses)"),
+    ),
+    slip(
+        stop,
+        "counted-from-one",
+        _AT_THE_STOP,
+        "return kept + 1, i + 1\n",
+        "evaluations are counted from 1, so that both indices are one too many",
+        "Count from 0: the evaluation before training is number 0",
+        (_AT_THE_END, "return kept + 1, len(losses)"),
+    ),
+    slip(
+        stop,
+        "length-for-the-last",
+        _AT_THE_END,
+        "return kept, len(losses)",
+        "where the losses end, the last index is one too many: it is len(losses) - 1",
+        "Count from 0",
+    ),
+    slip(
+        stop,
+        "beyond-the-end",
+        _AT_THE_END,
+        "return kept, kept + patience",
+        "where the losses end before the patience does, the last index is kept + patience, beyond "
+        "the end",
+        "The last evaluation that is made is never after len(losses) - 1",
+    ),
+    slip(
+        stop,
+        "lowest-of-those-made",
+        _AT_THE_STOP,
+        "return losses.index(min(losses[: i + 1])), i\n",
+        "the lowest loss is kept, even where it is not lower by more than min_delta",
+        "Keep the evaluation of the last improvement",
+        (_AT_THE_END, "return losses.index(min(losses)), len(losses) - 1"),
+    ),
+    Mutant(
+        "lowest-of-all",
+        _stop_minimum,
+        "the lowest loss of the whole series is kept, though training had stopped before it",
+        "Look only at evaluations up to the stop",
+    ),
+    Mutant(
+        "around-the-lowest",
+        _stop_around_minimum,
+        "the lowest loss of the whole series is kept: training may have stopped before, and those "
+        "evaluations were never made",
+        "Go through the losses one by one, and look at none that comes later",
+    ),
+)
+
+STOP_SYMPTOMS = (
+    Symptom(
+        "kept evaluations that are no index",
+        "what is returned first is no index of the losses: is it the loss itself?",
+        "Return the index i of the evaluation, not its loss",
+        decides=True,
+    ),
+    Symptom(
+        "last evaluations that are no index",
+        "the last index is not one of the losses that there are: it is beyond their end, or a loss",
+        "The last evaluation that is made is never after len(losses) - 1",
+        decides=True,
+    ),
+    Symptom(
+        "one loss alone",
+        "with a single loss, that evaluation is kept and is the last one; yours says otherwise",
+        "Begin with evaluation 0 as the kept one",
+    ),
+    Symptom(
+        "falls by exactly min_delta",
+        "a fall by exactly min_delta is judged wrong: “more than” leaves equal out, so < and not "
+        "<=",
+        "Compare with <",
+    ),
+    Symptom(
+        "small falls that add up",
+        "falls that are each smaller than min_delta and add up to more are judged wrong: compare "
+        "with the kept evaluation, not with the one before or the lowest so far",
+        "Compare with losses[kept]",
+    ),
+    Symptom(
+        "small falls only",
+        "falls of less than min_delta in all are taken for an improvement, or the lowest is kept",
+        "An improvement is a loss below losses[kept] - min_delta",
+    ),
+    Symptom(
+        "losses that end early",
+        "where the losses end before the patience does, the result is wrong: the last evaluation "
+        "is then len(losses) - 1",
+        "Return after the loop, too",
+    ),
+    Symptom(
+        "patience that ends with the losses",
+        "where the patience is used up by the very last loss, the result is wrong",
+        "Try it with as many losses as the patience + 1",
+    ),
+    Symptom(
+        "a lower loss after the stop",
+        "a lower loss that comes after the stop changes the result; that evaluation is never made",
+        "Return at the stop, and look at no later loss",
+    ),
+    Symptom(
+        "large and small losses",
+        "whether an improvement is seen depends on how large the losses are: min_delta is a "
+        "difference, not a share of the loss",
+        "Subtract min_delta from the loss of the kept evaluation",
+    ),
+    Symptom(
+        "improvements between waits",
+        "an improvement after some waiting is handled wrong: evaluations without one count in a "
+        "row, from 0 again after it",
+        "Set the number of waited evaluations back to 0 at each improvement",
+    ),
+    Symptom(
+        "a patience of 1",
+        "with a patience of 1, training stops at the first evaluation without an improvement",
+        "Count the evaluation that does not improve, and compare then",
+    ),
+)
