@@ -74,6 +74,11 @@ def compare(expected: Outcome, observed: Outcome, *, keeps_dtype: bool = True) -
 
 def agree(expected: Any, observed: Any) -> bool:
     """Whether two values are the same up to rounding; tensors of any dtype."""
+    # Asked thousands of times for one report, so without the words of a verdict.
+    if isinstance(expected, Tensor) and isinstance(observed, Tensor):
+        if observed.shape != expected.shape or observed.is_complex():
+            return False
+        return not tolerance.differs(expected, observed).any()
     return compare_values(expected, observed, keeps_dtype=False).correct
 
 
