@@ -25,6 +25,17 @@ _KNOWN = (
         "Let the last part be shorter (`.split`), or fill it up and drop what was added",
     ),
     (
+        r"torch\.return_types\.(\w+)",
+        "`{0}` with a dim gives a pair, values and indices, which is used here as if it were a "
+        "tensor",
+        "Take `.values` or `.indices`, or unpack the pair",
+    ),
+    (
+        r"indexing tensors could not be broadcast together with shapes (.+)",
+        "index tensors of shapes {0} do not go together: one has a fixed or another axis's length",
+        "Make each with the size that the input has",
+    ),
+    (
         r"Target (-?\d+) is out of bounds",
         "a label of {0} is taken for a class: what is to be ignored needs `ignore_index`, and any "
         "other label is below the number of classes",

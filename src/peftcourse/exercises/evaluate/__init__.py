@@ -82,6 +82,8 @@ PARTS = (
         probe=probes.tradeoff,
         solution=seeds.tradeoff,
         mutants=seeds.TRADEOFF,
+        symptoms=seeds.TRADEOFF_SYMPTOMS,
+        keeps_dtype=False,
     ),
     Exercise(
         id="evaluate.error",
@@ -104,6 +106,7 @@ PARTS = (
         probe=probes.error,
         solution=seeds.error,
         mutants=seeds.ERROR,
+        symptoms=seeds.ERROR_SYMPTOMS,
     ),
     Exercise(
         id="evaluate.bins",

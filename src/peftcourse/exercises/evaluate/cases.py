@@ -166,23 +166,42 @@ def temperature(rng: Generator) -> list[Case]:
 
 
 def error(rng: Generator) -> list[Case]:
-    """Scores (seeds, examples): some examples are harder, some seeds luckier."""
+    """Scores (seeds, examples) about 0.6: some examples are harder, some seeds luckier."""
     cases = []
-    for seeds in (3, 5, 6):
-        examples = integer(rng, 20, 40)
-        scores = normal(rng, 1, examples) + 0.2 * normal(rng, seeds, 1)
-        cases.append({"scores": 0.5 * scores + 0.3 * normal(rng, seeds, examples)})
+    for seeds, examples, dtype in (
+        (3, integer(rng, 20, 24), torch.float64),
+        (5, integer(rng, 30, 35), torch.float32),
+        (6, integer(rng, 26, 29), torch.float64),
+        (8, 5, torch.float64),
+    ):
+        scores = normal(rng, 1, examples) + 0.3 * normal(rng, seeds, 1)
+        scores = 0.6 + 0.12 * scores + 0.08 * normal(rng, seeds, examples)
+        cases.append({"scores": scores.to(dtype)})
+    cases[-1]["about"] = "there are more seeds than examples"
     return cases
 
 
 def tradeoff(rng: Generator) -> list[Case]:
     """Curves (seeds, evaluations): the target loss falls and rises again, the other one rises."""
     cases = []
-    for seeds in (3, 4, 5):
-        steps = torch.arange(integer(rng, 9, 12), dtype=torch.float64)
-        turn = torch.tensor([[float(integer(rng, 3, 6))] for _ in range(seeds)])
-        target = 1 + (steps - turn).abs() * 0.3 + 0.05 * normal(rng, seeds, len(steps))
-        story = 1.7 + 0.2 * steps + 0.05 * normal(rng, seeds, len(steps))
-        story[:, 1] -= uniform(rng, 0.4, 0.6)  # better than the base for a moment
-        cases.append({"target": target, "story": story})
-    return cases
+    for seeds in (3, 4, 6):
+        case = _curves(rng, seeds)
+        case["story"][:, 1] -= uniform(rng, 0.6, 0.8)  # better than the base for a moment
+        cases.append(case)
+    hurt, better = _curves(rng, 5), _curves(rng, 2)
+    hurt["target"][1] += 3
+    hurt["target"][1, 0] -= 3.5
+    better["story"] = better["story"].flip(1)
+    return [
+        *cases,
+        hurt | {"about": "a seed has its lowest target loss before training"},
+        better | {"about": "the story loss falls"},
+    ]
+
+
+def _curves(rng: Generator, seeds: int) -> Case:
+    steps = torch.arange(integer(rng, 9, 12), dtype=torch.float64)
+    turn = 2 + torch.arange(seeds) % 5 + torch.randint(0, 2, (seeds,), generator=rng)
+    target = 1 + (steps - turn[:, None]).abs() * 0.3 + 0.05 * normal(rng, seeds, len(steps))
+    story = 1.7 + 0.2 * steps + 0.05 * normal(rng, seeds, len(steps))
+    return {"target": target, "story": story}
