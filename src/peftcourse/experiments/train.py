@@ -164,6 +164,7 @@ def train(
     on_step: Callable[[int, nn.Module], None] | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     groups: Sequence[dict[str, Any]] | None = None,
+    own_step: Callable[..., float] | None = None,
     progress: bool = True,
 ) -> History:
     """Train the parameters that require gradients, in place.
@@ -185,6 +186,9 @@ def train(
             the losses in the history.
         groups: parameter groups for the optimizer. The rate of a group is the schedule's times the
             group's ``lr_ratio``, if it has one; see ``methods.lora_plus.parameter_groups``.
+        own_step: takes each step in place of this loop's, ``own_step(model, batch, optimizer,
+            max_norm)``, and returns its loss; see ``own.step``. It knows neither accumulation nor
+            ``penalty``.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -201,6 +205,8 @@ def train(
         raise PeftlabError("there are no examples to train on; give at least one.")
     if folder is None and (resume or config.checkpoint_every):
         raise PeftlabError("checkpoints need a folder; give train(..., folder=...).")
+    if own_step is not None and (config.accumulation > 1 or penalty is not None):
+        raise PeftlabError("own_step takes one batch and no penalty; leave accumulation at 1.")
     if config.patience and not validation:
         raise PeftlabError("early stopping needs validation examples; give train(..., validation).")
     refuse_merged([layer for _, layer in adapter_layers(model)], "train")
@@ -246,9 +252,13 @@ def train(
                 collate(chosen[start : start + config.batch_size], pad_id)
                 for start in range(0, size, config.batch_size)
             ]
-            loss = _train_step(
-                model, parts, optimizer, trained, config.max_grad_norm, device, penalty
-            )
+            if own_step is None:
+                loss = _train_step(
+                    model, parts, optimizer, trained, config.max_grad_norm, device, penalty
+                )
+            else:
+                batch = {name: tensor.to(device) for name, tensor in parts[0].items()}
+                loss = own_step(model, batch, optimizer, config.max_grad_norm)
             if not math.isfinite(loss):
                 raise PeftlabError(
                     f"the loss became {loss} in step {step}; lower the learning rate "
