@@ -72,7 +72,7 @@ def changes(
         after: what an answer did.
         symbols: how numbers of a case are called, such as ``{"A.shape[0]": "r"}``.
     """
-    if any(one.keys() - other.keys() for one, other in zip(before, after, strict=True)):
+    if any(one.keys() ^ other.keys() for one, other in zip(before, after, strict=True)):
         return []
     # Parts may have other names from case to case.
     found: dict[str, Explanation] | None = None
@@ -389,6 +389,15 @@ def _offsets(
     for step in (1, 2):
         for sign in (1, -1):
             if all(_close(offset, sign * step) for offset in offsets):
+                if isinstance(before[0], Tensor) and before[0].is_floating_point():
+                    much, done = ("large", "added") if sign > 0 else ("small", "taken off")
+                    yield Explanation(
+                        f"offset {sign * step}",
+                        f"every value is {step} too {much}: {step} is {done}, or the sum does not "
+                        "start at 0",
+                        "Look at what your result starts from, such as `ones` for `zeros`",
+                    )
+                    return
                 many = "many" if sign > 0 else "few"
                 yield Explanation(
                     f"offset {sign * step}",

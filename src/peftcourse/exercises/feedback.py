@@ -306,7 +306,9 @@ def _equal(theirs: Sequence[Outcome], ours: Sequence[Outcome]) -> bool:
 
 
 def _same(theirs: Outcome, ours: Outcome) -> bool:
-    return all(agree(value, ours.get(name, "nothing")) for name, value in theirs.items())
+    return theirs.keys() == ours.keys() and all(
+        agree(value, ours[name]) for name, value in theirs.items()
+    )
 
 
 def _named(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[str, str]:

@@ -8,6 +8,12 @@ from typing import Any
 # (pattern on "Type: message", cause, action); the groups of the pattern go into both.
 _KNOWN = (
     (
+        r"mat1 and mat2 shapes cannot be multiplied \((\d+)x\1 and (\d+)x\2\)",
+        "a product of two square matrices of different sizes, {0} and {1}: one of them has to be "
+        "cut (torch.linalg.svd, for one, gives such ones unless full_matrices=False)",
+        "Print both shapes just above that line, and cut the larger one to what is needed of it",
+    ),
+    (
         r"mat1 and mat2 shapes cannot be multiplied \((.+?) and (.+?)\)",
         "a product of shapes {0} and {1}: the inner sizes differ, so it is the wrong way round or "
         "lacks a transpose",
@@ -252,6 +258,12 @@ _KNOWN = (
         r"'(\w+)' object is not subscriptable",
         "[…] on a {0}, which has no entries: a call written with square brackets?",
         "Look at the brackets in that line",
+    ),
+    (
+        r"index (-?\d+) is out of bounds for dimension (\d+) with size (\d+)",
+        "an index out of range: {0}, where dimension {1} has size {2}; is the index, or the length "
+        "of the loop, one of another axis?",
+        "Print the shape just above that line; the last index is the size minus 1",
     ),
     (
         r"IndexError.*?(?:index (-?\d+) is out of bounds|out of range)",

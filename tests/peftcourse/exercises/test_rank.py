@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftcourse.exercises import find
+from peftcourse.exercises.feedback import assess
 from peftlab import LoRAConfig, lowrank
 from peftlab.methods.lora import LoRALinear
 from peftlab.methods.subspace import SubspaceConfig
@@ -67,3 +68,57 @@ def test_the_projection_is_that_of_the_method():
     coordinate, sign = layer.projection()
     found = project(layer.z.data, coordinate, sign).view(9, 6)
     assert torch.allclose(found, layer.delta_weight().detach())
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [
+        (
+            "numerical",
+            lambda m, t: int((torch.linalg.svdvals(m) >= t * torch.linalg.svdvals(m)[0]).sum()),
+            "exactly at the bound",
+        ),
+        ("numerical", lambda m, t: min(m.shape), "always full rank"),
+        ("outer", lambda w, c, r: (c * w.abs()) @ r.T, "sign of the weights is lost"),
+        ("outer", lambda w, c, r: outer(w, c, r) + 1, "every value is 1 too large"),
+        ("savings", lambda m, n, r: (savings(m, n, r)[0], round(m * n / (m + n))), "nearest"),
+        ("truncate", lambda m, r: truncate(m, 2), "`rank` is ignored"),
+        ("truncate", lambda m, r: truncate(m + 0.5, r), "right rank, but not the best"),
+        ("energy", lambda sigma, share: 0.9, "a share is returned"),
+        ("factors", lambda *args: factors(*args)[::-1], "swapped"),
+        ("similarity", lambda a, b, i, j: 2 * similarity(a, b, i, j), "exactly the factor 2"),
+        ("project", lambda z, c, s: project(z, c, s).detach(), "no gradient ever reaches z"),
+    ],
+)
+def test_wrong_answers_are_seen_and_named(exercise, answer, words):
+    report = assess(find(f"rank.{exercise}"), answer, 0)
+    assert not report.correct and words in report.cause
+
+
+def test_an_idle_coordinate_is_named_where_it_breaks_an_answer():
+    def answer(z, coordinate, sign):
+        return (z / torch.bincount(coordinate).sqrt())[coordinate] * sign
+
+    report = assess(find("rank.project"), answer, 0)
+    assert "only where the last coordinate drives no weight" in report.cause
+
+
+@pytest.mark.parametrize("turn", [lambda B, A: (B.flip(1), A.flip(0)), lambda B, A: (-B, -A)])
+def test_factors_are_not_unique(turn):
+    assert assess(find("rank.factors"), lambda *args: turn(*factors(*args)), 0).correct
+
+
+def test_rotated_factors_are_right():
+    """Row i of QᵀA is as long as column i of BQ where B's columns stand at right angles."""
+
+    def answer(delta, rank, alpha):
+        B, A = factors(delta, rank, alpha)
+        Q = torch.linalg.qr(torch.randn(rank, rank, dtype=delta.dtype)).Q
+        return B @ Q, Q.T @ A
+
+    assert assess(find("rank.factors"), answer, 0).correct
+
+
+def test_single_precision_is_right_where_no_dtype_is_asked_for():
+    single = assess(find("rank.truncate"), lambda m, r: truncate(m.float(), r), 0)
+    assert single.correct

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.rank import approximate, cases, compare, probes, terms
+from peftcourse.exercises.rank import (
+    adapter,
+    approximate,
+    cases,
+    compare,
+    probes,
+    projection,
+    saving,
+    terms,
+)
 from peftcourse.exercises.rank.verdict import VERDICT
 
 TITLE = "02 Rank"
@@ -29,6 +38,7 @@ PARTS = (
         probe=probes.outer,
         solution=terms.outer,
         mutants=terms.OUTER,
+        keeps_dtype=False,
     ),
     Exercise(
         id="rank.numerical",
@@ -68,8 +78,8 @@ PARTS = (
         meaning="at rank r = d/2 two factors of a square matrix are as large as the matrix.",
         cases=cases.savings,
         probe=probes.savings,
-        solution=terms.savings,
-        mutants=terms.SAVINGS,
+        solution=saving.savings,
+        mutants=saving.SAVINGS,
     ),
     Exercise(
         id="rank.truncate",
@@ -91,6 +101,9 @@ PARTS = (
         probe=probes.truncate,
         solution=approximate.truncate,
         mutants=approximate.TRUNCATE,
+        symptoms=(approximate.NOT_BEST,),
+        symbols={"rank": "r"},
+        keeps_dtype=False,
     ),
     Exercise(
         id="rank.energy",
@@ -111,6 +124,7 @@ PARTS = (
         probe=probes.energy,
         solution=approximate.energy,
         mutants=approximate.ENERGY,
+        symptoms=(approximate.NO_RANK,),
     ),
     Exercise(
         id="rank.factors",
@@ -129,8 +143,11 @@ PARTS = (
         meaning="any full fine-tuning can become an adapter afterwards, at a rank and at a loss.",
         cases=cases.factors,
         probe=probes.factors,
-        solution=approximate.factors,
-        mutants=approximate.FACTORS,
+        solution=adapter.factors,
+        mutants=adapter.FACTORS,
+        symptoms=adapter.SYMPTOMS,
+        symbols={"alpha": "α", "rank": "r"},
+        keeps_dtype=False,
     ),
     VERDICT,
     Exercise(
@@ -152,6 +169,7 @@ PARTS = (
         probe=probes.similarity,
         solution=compare.similarity,
         mutants=compare.SIMILARITY,
+        symptoms=(compare.ABOVE_ONE,),
     ),
     Exercise(
         id="rank.project",
@@ -170,7 +188,10 @@ PARTS = (
         meaning="PᵀP = I, so a step in z is a step of the same length in the weights.",
         cases=cases.project,
         probe=probes.project,
-        solution=compare.project,
-        mutants=compare.PROJECT,
+        solution=projection.project,
+        mutants=projection.PROJECT,
+        symptoms=(projection.NO_GRADIENT,),
+        symbols={"z.shape[0]": "d", "coordinate.shape[0]": "D"},
+        keeps_dtype=False,
     ),
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 Case = dict[str, Any]
 Outcome = dict[str, Any]
 
@@ -31,27 +33,36 @@ def truncate(answer: Any, case: Case) -> Outcome:
 
 
 def energy(answer: Any, case: Case) -> Outcome:
-    """The least rank for several shares, those of one matrix together."""
-    return {f"share {share}": answer(case["sigma"], share) for share in case["shares"]}
+    return {"result": answer(case["sigma"], case["share"])}
 
 
 def factors(answer: Any, case: Case) -> Outcome:
-    """The factors themselves are not unique: their product, their sizes, and how they share it."""
+    """The factors themselves are not unique: their shapes, their product, and how they share it."""
     B, A = answer(case["delta"], case["rank"], case["alpha"])
-    return {
-        "B @ A": B @ A,
-        "columns of B": B.shape[1],
-        "rows of A": A.shape[0],
-        "norms of B's columns": B.norm(dim=0),
-        "norms of A's rows": A.norm(dim=1),
-    }
+    outcome: Outcome = {}
+    for name, factor in (("B", B), ("A", A)):
+        outcome[f"dimensions of {name}"] = factor.dim()
+        for what, size in zip(("rows", "columns"), factor.shape, strict=False):
+            outcome[f"{what} of {name}"] = size
+    fit = B.dim() == A.dim() == 2 and B.shape[1] == A.shape[0]
+    outcome["B @ A"] = B @ A if fit else torch.zeros(0)
+    norms = B.norm(dim=0) / A.norm(dim=1) if fit else torch.zeros(0)
+    return outcome | {"norms of B's columns over those of A's rows": norms}
 
 
 def similarity(answer: Any, case: Case) -> Outcome:
-    return {
-        f"φ({i}, {j})": answer(case["first"], case["second"], i, j) for i, j in case["directions"]
-    }
+    return {"result": answer(case["first"], case["second"], case["i"], case["j"])}
 
 
 def project(answer: Any, case: Case) -> Outcome:
-    return {"result": answer(case["z"], case["coordinate"], case["sign"])}
+    """The weights, and what a loss on them gives to the coordinates that drive any."""
+    coordinate, sign = case["coordinate"], case["sign"]
+    outcome: Outcome = {"result": answer(case["z"], coordinate, sign)}
+    z = case["z"].clone().requires_grad_()
+    weights = answer(z, coordinate, sign)
+    if isinstance(weights, torch.Tensor):
+        if weights.requires_grad and weights.shape == case["slopes"].shape:
+            (weights * case["slopes"]).sum().backward()
+        gradient = torch.zeros_like(z) if z.grad is None else z.grad
+        outcome["gradient of z"] = gradient[coordinate.unique()]
+    return outcome
