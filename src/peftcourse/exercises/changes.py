@@ -40,6 +40,7 @@ class Explanation:
 # Factors that come from units, from halves and doubles, and from logarithms.
 _CONSTANTS = {
     "2": 2,
+    "√2": math.sqrt(2),
     "4": 4,
     "8 (bits in a byte?)": 8,
     "16": 16,
@@ -120,6 +121,8 @@ def _of_one_part(
 ) -> list[Explanation]:
     """The simplest kind of change that fits comes first, and alone."""
     if _are_flags((*before, *after)):  # of yes and no, anything is a function of anything
+        return []
+    if any(isinstance(value, str) for value in (*before, *after)):  # the name of a type
         return []
     for kind in (
         lambda: _layouts(before, after),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from peftcourse.exercises import tolerance
@@ -82,8 +83,13 @@ def agree(expected: Any, observed: Any) -> bool:
     return compare_values(expected, observed, keeps_dtype=False).correct
 
 
-def compare_values(expected: Tensor | float, observed: Any, keeps_dtype: bool = True) -> Verdict:
-    """Judge one part of an outcome."""
+def compare_values(
+    expected: Tensor | float | str, observed: Any, keeps_dtype: bool = True
+) -> Verdict:
+    """Judge one part of an outcome; what a known mistake gave may be the name of a type."""
+    if isinstance(expected, str):
+        alike = isinstance(observed, str) and observed == expected
+        return CORRECT if alike else Verdict("wrong shape", "a value of another type")
     if isinstance(expected, Tensor) and isinstance(observed, Tensor):
         return _compare_tensors(expected, observed, keeps_dtype)
     if isinstance(expected, Tensor) or not isinstance(observed, (int, float)):
@@ -147,6 +153,8 @@ def _compare_tensors(expected: Tensor, observed: Tensor, keeps_dtype: bool) -> V
         guess = "complex numbers, where real ones are asked for"
         return Verdict("wrong value", head, guess=guess)
     wrong = tolerance.differs(expected, observed)
+    if observed.dtype == torch.bool and expected.is_floating_point():
+        return Verdict("wrong value", head, guess="True and False, where numbers are asked for")
     if not wrong.any():
         if keeps_dtype and observed.dtype != expected.dtype:
             return Verdict(

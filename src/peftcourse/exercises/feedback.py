@@ -109,10 +109,26 @@ class Reference:
         return self._outcomes(self.exercise.solution) or []
 
     @cached_property
+    def _mutant_runs(self) -> list[tuple[Mutant, list[Observation]]]:
+        return [(mutant, self._runs(mutant.answer)) for mutant in self.exercise.mutants]
+
+    @cached_property
     def mistakes(self) -> list[tuple[Mutant, list[Outcome]]]:
         """The known wrong answers that run, with their outcomes."""
-        found = ((mutant, self._outcomes(mutant.answer)) for mutant in self.exercise.mutants)
-        return [(mutant, outcomes) for mutant, outcomes in found if outcomes is not None]
+        return [
+            (mutant, [run["outcome"] for run in runs])
+            for mutant, runs in self._mutant_runs
+            if not any(run["error"] for run in runs)
+        ]
+
+    @cached_property
+    def raising(self) -> list[tuple[Mutant, list[Observation]]]:
+        """The known wrong answers that raise an error in some cases and run in others."""
+        return [
+            (mutant, runs)
+            for mutant, runs in self._mutant_runs
+            if 0 < sum(bool(run["error"]) for run in runs) < len(runs)
+        ]
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -128,8 +144,11 @@ class Reference:
             for case, outcome, expected in zip(self.cases, outcomes, self.expected, strict=True)
         ]
 
+    def _runs(self, answer: Any) -> list[Observation]:
+        return [observe(self.exercise.probe, answer, case) for case in self.cases]
+
     def _outcomes(self, answer: Any) -> list[Outcome] | None:
-        runs = [observe(self.exercise.probe, answer, case) for case in self.cases]
+        runs = self._runs(answer)
         return None if any(run["error"] for run in runs) else [run["outcome"] for run in runs]
 
 
@@ -190,7 +209,8 @@ def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Repo
     broken = [i for i, observation in enumerate(observations) if observation["error"]]
     if broken:
         where = special_cases(cases, reference.abouts, broken)
-        return _raised(exercise, cases[broken[0]], observations[broken[0]]["error"], where)
+        report = _raised(exercise, cases[broken[0]], observations[broken[0]]["error"], where)
+        return _known_to_raise(reference, observations, report, cases[broken[0]])
     for case, observation in zip(cases, observations, strict=True):
         if observation["changed"]:
             return _changed(exercise, case, observation["changed"])
@@ -252,15 +272,15 @@ def explain(
         known = [(_explanation(mutant), theirs) for mutant, theirs in reference.mistakes]
         if pairs := by_parts(cases, reference.expected, known, outcomes, exercise.symbols):
             return None, _few([_both(*pair) for pair in pairs])
-    both = [
-        _both(_explanation(pair.one), _explanation(pair.other))
-        for pair in reference.pairs
-        if pair.gives(outcomes)
-    ]
+    pairs = [pair for pair in reference.pairs if pair.gives(outcomes)]
+    both = [_both(_explanation(pair.one), _explanation(pair.other)) for pair in pairs]
     if not decided:
+        # A change beside a mistake that is in a pair would only name the pair's other half again.
+        named = {mutant.id for pair in pairs for mutant in (pair.one, pair.other)}
         both += [
             _both(_explanation(mutant), change)
             for mutant, theirs in reference.mistakes
+            if mutant.id not in named
             for change in changes(cases, theirs, outcomes, exercise.symbols)
         ]
     return None, _few(both)
@@ -311,6 +331,27 @@ def _same(theirs: Outcome, ours: Outcome) -> bool:
     )
 
 
+def _known_to_raise(
+    reference: Reference, observations: Sequence[Observation], report: Report, case: Case
+) -> Report:
+    """The report on an error, with its cause if one known mistake raises in the same cases."""
+    same = [
+        mutant for mutant, runs in reference.raising if all(map(_raise_alike, runs, observations))
+    ]
+    if len(same) != 1 or report.status != RAISED:
+        return report
+    named = _named([_explanation(same[0])], case, Verdict(RAISED, ""))
+    known = _report(reference.exercise, RAISED, report.observed, *named, same[0].id)
+    return replace(known, explained=True)
+
+
+def _raise_alike(theirs: Observation, ours: Observation) -> bool:
+    """Whether two answers raise the same kind of error in a case, or do the same there."""
+    if theirs["error"] and ours["error"]:
+        return theirs["error"]["type"] == ours["error"]["type"]
+    return not (theirs["error"] or ours["error"]) and _same(theirs["outcome"], ours["outcome"])
+
+
 def _named(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[str, str]:
     """The text of one explanation, or of several that fit alike, and what to do."""
     causes = [_filled(one.cause, case, verdict) for one in found]
@@ -343,9 +384,18 @@ def _symptoms(
     failed: Sequence[int],
     verdicts: Sequence[Verdict],
 ) -> list[Explanation]:
-    """What the wrong parts show, in the order of the exercise; each holds in all failed cases."""
+    """What the wrong parts show, in the order of the exercise.
+
+    Those that hold in all failed cases; if none does, the two that hold in one or the other.
+    """
     holding = _holding(reference, outcomes, failed, verdicts)
-    return [Explanation(symptom.part, symptom.cause, symptom.action) for symptom in holding]
+    if holding:
+        return [Explanation(symptom.part, symptom.cause, symptom.action) for symptom in holding]
+    each = [_holding(reference, outcomes, [i], verdicts) for i in failed]
+    first = list(dict.fromkeys(symptoms[0] for symptoms in each if symptoms))
+    if not all(each) or len(first) != 2:
+        return []
+    return [Explanation(one.part, f"in some cases, {one.cause}", one.action) for one in first]
 
 
 def _holding(

@@ -52,6 +52,7 @@ def _unused_inputs(
     Known from two cases that differ in one input alone, where the right results differ.
     """
     used: dict[str, bool] = {}
+    pairs: dict[str, int] = {}
     inputs = [_flat(case) for case in cases]
     for one, other in combinations(range(len(cases)), 2):
         different = _only_difference(inputs[one], inputs[other])
@@ -62,13 +63,14 @@ def _unused_inputs(
             for name, value in expected[one].items()
             if name in expected[other] and not agree(value, expected[other][name])
         ]
-        if parts:
-            moved = any(
-                not agree(outcomes[one].get(name, "nothing"), outcomes[other].get(name, "nothing"))
-                for name in parts
-            )
-            used[different] = used.get(different, False) or moved
-    return [name for name, moved in used.items() if not moved]
+        seen = [(outcomes[one].get(name), outcomes[other].get(name)) for name in parts]
+        if not parts or any(isinstance(value, str) for two in seen for value in two):
+            continue  # the type of a result is all that is known
+        used[different] = used.get(different, False) or any(not agree(*two) for two in seen)
+        # Two whole numbers are easily equal by chance: one such pair shows little.
+        whole = all(isinstance(value, int) for two in seen for value in two)
+        pairs[different] = pairs.get(different, 0) + (1 if whole else 2)
+    return [name for name, moved in used.items() if not moved and pairs[name] > 1]
 
 
 def _flat(case: Case) -> dict[str, Any]:

@@ -104,7 +104,8 @@ _KNOWN = (
     ),
     (
         r"Boolean value of Tensor with more than one value is ambiguous",
-        "a tensor of several values where one True or False is needed (`if`, `and`, `max`)",
+        "`if`, `and`, `or`, `not` or `max` on a tensor of several values, where one True or False "
+        "is needed",
         "Use `torch.where`, `&`, `torch.maximum`, or reduce with `.any()` or `.all()` first",
     ),
     (
@@ -161,6 +162,16 @@ _KNOWN = (
         "Put () behind its name",
     ),
     (
+        r"unsupported operand .*'torch.Size'",
+        "arithmetic with a torch.Size, which is a tuple of all sizes: `x.shape[0]` is one of them",
+        "Take one size, with `x.shape[0]`, `len(x)` or `x.numel()`",
+    ),
+    (
+        r"mean\(\): could not infer output dtype",
+        "the mean of integers: torch averages floating-point numbers only",
+        "Convert first, with `.float()` or `.double()`",
+    ),
+    (
         r"unsupported operand .*'NoneType'",
         "None stands in a computation: in some case an input is None, or a function without "
         "`return` gave it",
@@ -176,6 +187,11 @@ _KNOWN = (
         "something is None where a value is needed: a function without `return`, or one that works "
         "in place, gave it",
         "Print the values just above that line; operations like `list.sort()` return None",
+    ),
+    (
+        r"(min|max)\(\) (?:arg is an empty sequence|iterable argument is empty)",
+        "{0}() of nothing: no entry has passed the conditions above it",
+        "Print what is left just above that line, and look at each condition",
     ),
     (
         r"'(\w+)' object is not callable",

@@ -1,13 +1,18 @@
 """The reference solutions of lesson 10 do what the library does, or what a definition says."""
 
+from statistics import stdev
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from peftcourse.compare.tables import Comparison
-from peftcourse.exercises.choose import across, evidence, tradeoff
+from peftcourse.exercises import find
+from peftcourse.exercises.choose import across, evidence, search, share, tradeoff
 from peftcourse.exercises.choose.probes import T
+from peftcourse.exercises.feedback import assess
 from peftcourse.experiments import statistics as library
 
 few = st.lists(st.integers(0, 4).map(float), min_size=2, max_size=7)
@@ -39,8 +44,8 @@ def test_a_paired_difference_is_the_librarys():
 
 def test_percent_of_full_starts_at_the_base_and_ends_at_full():
     full = torch.tensor([0.8, 0.9])
-    assert evidence.gain(torch.tensor([0.3, 0.3]), full, 0.3) == pytest.approx(0, abs=1e-4)
-    assert evidence.gain(full.flip(0), full, 0.3) == pytest.approx(100)
+    assert share.gain(torch.tensor([0.3, 0.3]), full, 0.3) == pytest.approx(0, abs=1e-4)
+    assert share.gain(full.flip(0), full, 0.3) == pytest.approx(100)
 
 
 @given(few)
@@ -77,8 +82,8 @@ def test_the_rate_is_chosen_by_one_seeds_validation():
         for seed, scores in {7: (0.5, 0.9, 0.7), 8: (0.99, 0.1, 0.1)}.items()
         for rate, validation in zip((1e-3, 3e-3, 1e-2), scores, strict=True)
     ]
-    assert evidence.rate(runs, 7) == (3e-3, False)
-    assert evidence.rate(runs, 8) == (1e-3, True)
+    assert search.rate(runs, 7) == (3e-3, False)
+    assert search.rate(runs, 8) == (1e-3, True)
 
 
 def test_a_choice_keeps_to_its_limits():
@@ -91,3 +96,75 @@ def test_a_choice_keeps_to_its_limits():
     assert tradeoff.decide(rows, 40, True, 0.05) == "small"
     assert tradeoff.decide(rows, 40, False, 0.05) == "tiny"
     assert tradeoff.decide(rows, 20, True, 0.001) == "small"
+
+
+# --- what a check has to notice -------------------------------------------------------------------
+
+
+def cause(exercise, answer, seed=0):
+    """The likely cause that a check names; the answer must be wrong."""
+    report = assess(find(f"choose.{exercise}"), answer, seed)
+    assert not report.correct
+    return report.cause
+
+
+def test_the_edge_is_that_of_all_runs_and_the_runs_are_in_no_order():
+    def by(ends):
+        def answer(runs, tuning_seed):
+            mine = [run for run in runs if run["seed"] == tuning_seed]
+            best, _ = search.rate(runs, tuning_seed)
+            return best, best in ends(runs, mine)
+
+        return answer
+
+    def rates(runs):
+        return [run["rate"] for run in runs]
+
+    own = by(lambda runs, mine: (min(rates(mine)), max(rates(mine))))
+    assert "other seeds have tried more" in cause("rate", own)
+    placed = by(lambda runs, mine: (runs[0]["rate"], runs[-1]["rate"]))
+    assert "in no order" in cause("rate", placed)
+
+
+def test_numbers_are_asked_for_and_not_tensors():
+    def answer(scores, full, base):
+        return 100 * (scores.mean() - base) / (full.mean() - base)
+
+    assert ".item()" in assess(find("choose.gain"), answer, 0).action
+
+
+def test_a_limit_is_met_exactly_and_a_margin_is_no_share():
+    def choose(rows, memory, must_merge, margin):
+        possible = [
+            row for row in rows if row["memory"] <= memory and (row["mergeable"] or not must_merge)
+        ]
+        best = max(row["quality"] for row in possible)
+        close = [row for row in possible if row["quality"] > best - margin]
+        return min(close, key=lambda row: row["trainable"])["name"]
+
+    assert "exactly the margin below" in cause("decide", choose)
+
+
+def test_an_answer_that_nobody_foresaw_is_told_what_it_does():
+    def loudest(rows, memory, must_merge, margin):
+        return max(rows, key=lambda row: row["memory"])["name"]
+
+    assert "does not fit the memory" in cause("decide", loudest)
+
+    def spread(first, second, t):
+        seeds = [seed for seed in first if seed in second]
+        mean, half = evidence.paired(first, second, t)
+        return mean, half + stdev(first[seed] for seed in seeds)
+
+    assert "harder for both methods alike" in cause("paired", spread)
+
+
+def test_single_precision_and_numpy_are_right():
+    def gain(scores, full, base):
+        return np.float32(100) * (
+            (scores.float().mean().numpy() - np.float32(base))
+            / (full.float().mean().numpy() - np.float32(base))
+        )
+
+    assert assess(find("choose.gain"), gain, 0).correct
+    assert assess(find("choose.holm"), lambda p: across.holm(p.float()), 0).correct

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from peftcourse.exercises import check, find
-from peftcourse.exercises.core import compare
+from peftcourse.exercises.core import Mutant, Symptom, compare
 from peftcourse.exercises.feedback import assess
 
 DELTA, INIT, FORWARD = find("lora.delta"), find("lora.init"), find("lora.forward")
@@ -275,3 +275,47 @@ def test_what_is_left_of_the_empty_exercise_is_found_wherever_it_stands():
 
     report = assess(find("memory.checkpoint"), Half, 0)
     assert report.cause.startswith("`backward` is still empty")
+
+
+def _double(case_values, mutants=(), symptoms=()):
+    """An exercise that asks for twice a number."""
+    cases = [{"x": x, "about": about} for x, about in case_values]
+    return replace(
+        DELTA,
+        id="lora.double",
+        cases=lambda rng: cases,
+        probe=lambda answer, case: {"result": answer(case["x"])},
+        solution=lambda x: 2 * x,
+        mutants=mutants,
+        symptoms=symptoms,
+    )
+
+
+def test_a_known_mistake_that_raises_in_some_cases_is_named():
+    known = Mutant("divides", lambda x: 2 * x * x / x, "it divides by x", "Do not divide")
+    exercise = _double([(3, ""), (0, "x is zero")], (known,))
+    report = assess(exercise, lambda x: 2 / (1 / x), 0)
+    assert (report.status, report.mutant, report.cause) == (
+        "your code raised",
+        "divides",
+        "it divides by x",
+    )
+    # Wrong elsewhere: another mistake.
+    assert assess(exercise, lambda x: 3 / (1 / x), 0).mutant is None
+
+
+def test_what_holds_in_some_cases_and_in_others_is_told_if_nothing_holds_in_all():
+    symptoms = (
+        Symptom("result", "too small", "Add", lambda c, e, o: o["result"] < e["result"]),
+        Symptom("result", "too large", "Take off", lambda c, e, o: o["result"] > e["result"]),
+    )
+    exercise = _double([(3, ""), (5, ""), (8, "")], symptoms=symptoms)
+    report = assess(exercise, lambda x: 11, 0)
+    assert report.cause == "in some cases, too large; and in some cases, too small"
+
+
+def test_a_known_mistake_may_return_something_else_than_a_number():
+    known = Mutant("list", lambda x: [x], "a list is returned", "Return a number")
+    exercise = _double([(3, ""), (5, "")], (known,))
+    assert assess(exercise, lambda x: [0], 0).mutant == "list"
+    assert assess(exercise, lambda x: x * x, 0).mutant is None

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from peftcourse.exercises.choose import across, cases, evidence, probes, tradeoff
+from peftcourse.exercises.choose import (
+    across,
+    cases,
+    evidence,
+    limits,
+    probes,
+    search,
+    share,
+    symptoms,
+    tradeoff,
+)
 from peftcourse.exercises.choose.report import REPORT
 from peftcourse.exercises.core import Exercise
 
@@ -25,8 +35,9 @@ PARTS = (
         meaning="the seeds and the test data that you report have had no part in the choice.",
         cases=cases.rate,
         probe=probes.rate,
-        solution=evidence.rate,
-        mutants=evidence.RATE,
+        solution=search.rate,
+        mutants=search.RATE,
+        symptoms=symptoms.RATE,
     ),
     Exercise(
         id="choose.interval",
@@ -46,6 +57,8 @@ PARTS = (
         probe=probes.interval,
         solution=evidence.interval,
         mutants=evidence.INTERVAL,
+        symptoms=symptoms.INTERVAL,
+        symbols={"scores.shape[0]": "n"},
     ),
     Exercise(
         id="choose.paired",
@@ -66,6 +79,7 @@ PARTS = (
         probe=probes.paired,
         solution=evidence.paired,
         mutants=evidence.PAIRED,
+        symptoms=symptoms.PAIRED,
     ),
     Exercise(
         id="choose.gain",
@@ -83,8 +97,10 @@ PARTS = (
         meaning="0 % is the model that you started from, and 100 % is full fine-tuning.",
         cases=cases.gain,
         probe=probes.gain,
-        solution=evidence.gain,
-        mutants=evidence.GAIN,
+        solution=share.gain,
+        mutants=share.GAIN,
+        symptoms=symptoms.GAIN,
+        symbols={"scores.shape[0]": "n"},
     ),
     Exercise(
         id="choose.ranks",
@@ -106,6 +122,9 @@ PARTS = (
         probe=probes.ranks,
         solution=across.ranks,
         mutants=across.RANKS,
+        symptoms=symptoms.RANKS,
+        symbols={"scores.shape[0]": "M", "scores.shape[1]": "the number of tasks"},
+        keeps_dtype=False,
     ),
     Exercise(
         id="choose.holm",
@@ -128,6 +147,9 @@ PARTS = (
         probe=probes.holm,
         solution=across.holm,
         mutants=across.HOLM,
+        symptoms=symptoms.HOLM,
+        symbols={"p.shape[0]": "m"},
+        keeps_dtype=False,
     ),
     Exercise(
         id="choose.pareto",
@@ -150,6 +172,7 @@ PARTS = (
         probe=probes.pareto,
         solution=tradeoff.pareto,
         mutants=tradeoff.PARETO,
+        symptoms=limits.PARETO,
     ),
     Exercise(
         id="choose.decide",
@@ -170,6 +193,7 @@ PARTS = (
         probe=probes.decide,
         solution=tradeoff.decide,
         mutants=tradeoff.DECIDE,
+        symptoms=limits.DECIDE,
     ),
     REPORT,
 )

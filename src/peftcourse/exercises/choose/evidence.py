@@ -1,135 +1,163 @@
-"""Lesson 10, from runs to what they show: reference solutions and typical wrong answers."""
+"""Lesson 10, what a few seeds show: reference solutions and typical wrong answers."""
 
 from __future__ import annotations
 
 import math
-from statistics import fmean, stdev
+from statistics import fmean, pstdev, stdev  # noqa: F401 (pstdev is in a wrong answer)
 
 from torch import Tensor
 
-from peftcourse.exercises.core import Mutant
-
-Runs = list[dict[str, float]]
-
-# --- choose.rate ----------------------------------------------------------------------------------
-
-
-def rate(runs: Runs, tuning_seed: int) -> tuple[float, bool]:
-    tuning = [run for run in runs if run["seed"] == tuning_seed]
-    return _best(tuning, runs, "validation")
-
-
-def _best(candidates: Runs, tried: Runs, key: str) -> tuple[float, bool]:
-    finished = [run for run in candidates if not math.isnan(run[key])]
-    best = max(finished, key=lambda run: run[key])["rate"]
-    rates = [run["rate"] for run in tried]
-    return best, best in (min(rates), max(rates))
-
-
-def _rate_by_test(runs, tuning_seed):
-    tuning = [run for run in runs if run["seed"] == tuning_seed]
-    return _best(tuning, runs, "test")
-
-
-def _rate_lowest(runs, tuning_seed):
-    tuning = [run for run in runs if run["seed"] == tuning_seed]
-    turned = [run | {"validation": -run["validation"]} for run in tuning]
-    return _best(turned, runs, "validation")
-
-
-def _rate_diverged(runs, tuning_seed):
-    tuning = [run for run in runs if run["seed"] == tuning_seed]
-    best = max(tuning, key=lambda run: run["validation"])["rate"]
-    rates = [run["rate"] for run in runs]
-    return best, best in (min(rates), max(rates))
-
-
-def _rate_edge_of_finished(runs, tuning_seed):
-    finished = [run for run in runs if not math.isnan(run["validation"])]
-    return rate(finished, tuning_seed)
-
-
-RATE = (
-    Mutant(
-        "by-test",
-        _rate_by_test,
-        "the rate is chosen by the test score, which is then no longer a test",
-        "Compare run['validation'] and leave run['test'] alone",
-    ),
-    Mutant(
-        "all-seeds",
-        lambda runs, tuning_seed: _best(runs, runs, "validation"),
-        "the best run of all seeds decides: the seeds that will be reported have chosen the rate",
-        "Keep the runs with run['seed'] == tuning_seed first",
-    ),
-    Mutant(
-        "lowest",
-        _rate_lowest,
-        "the rate with the lowest score is chosen, as if the score were a loss",
-        "Take the largest validation score: this one is an accuracy",
-    ),
-    Mutant(
-        "diverged",
-        _rate_diverged,
-        "a run that diverged wins: every comparison with NaN is False, so max() keeps a NaN that "
-        "comes first",
-        "Drop the runs whose score is NaN before you compare: math.isnan",
-    ),
-    Mutant(
-        "edge-of-finished",
-        _rate_edge_of_finished,
-        "the edge is that of the runs that finished; a higher rate was tried, and diverged",
-        "Compare the best rate with the lowest and the highest of all rates that were tried",
-    ),
-)
+from peftcourse.exercises.core import Mutant, slip
 
 # --- choose.interval ------------------------------------------------------------------------------
 
 
 def interval(scores: Tensor, t: dict[int, float]) -> tuple[float, float]:
     n = len(scores)
-    return _around(scores, t[n - 1] * scores.std() / math.sqrt(n))
+    middle = scores.mean()
+    half = t[n - 1] * scores.std() / math.sqrt(n)
+    return (middle - half).item(), (middle + half).item()
 
 
-def _around(scores: Tensor, half: Tensor) -> tuple[float, float]:
-    return (scores.mean() - half).item(), (scores.mean() + half).item()
-
-
-def _interval_population(scores, t):
-    n = len(scores)
-    return _around(scores, t[n - 1] * scores.std(correction=0) / math.sqrt(n))
-
+_DEGREES = "Use t[n - 1]"
+_DEVIATION = "Use scores.std() as it is, which divides by n − 1 (numpy's std needs ddof=1)"
+_ERROR = "Divide the standard deviation by the square root of n"
 
 INTERVAL = (
-    Mutant(
+    slip(
+        interval,
         "population-deviation",
-        _interval_population,
+        "scores.std()",
+        "scores.std(correction=0)",
         "the deviations are divided by n; around a mean that was estimated itself it is n − 1",
-        "Use scores.std() as it is, which divides by n − 1 (numpy's std needs ddof=1)",
+        _DEVIATION,
     ),
-    Mutant(
+    slip(
+        interval,
         "normal-quantile",
-        lambda scores, t: _around(scores, 1.96 * scores.std() / math.sqrt(len(scores))),
+        "t[n - 1]",
+        "1.96",
         "1.96 belongs to a known spread; from a few seeds it is only estimated",
         "Replace 1.96 by t[n - 1]",
     ),
-    Mutant(
-        "spread",
-        lambda scores, t: _around(scores, t[len(scores) - 1] * scores.std()),
-        "this is how far single runs scatter, not how well their mean is known",
-        "Divide the standard deviation by the square root of n",
-    ),
-    Mutant(
+    slip(
+        interval,
         "n-degrees",
-        lambda scores, t: _around(scores, t[len(scores)] * scores.std() / math.sqrt(len(scores))),
+        "t[n - 1]",
+        "t[n]",
         "t is taken at n degrees of freedom; one was spent on the mean",
-        "Use t[n - 1]",
+        _DEGREES,
     ),
-    Mutant(
+    slip(
+        interval,
+        "spread",
+        " / math.sqrt(n)",
+        "",
+        "this is how far single runs scatter, not how well their mean is known",
+        _ERROR,
+    ),
+    slip(
+        interval,
+        "divided-by-n",
+        "math.sqrt(n)",
+        "n",
+        "the deviation is divided by n, and by the root of n it should be",
+        _ERROR,
+    ),
+    slip(
+        interval,
+        "variance",
+        "scores.std()",
+        "scores.var()",
+        "the variance stands where the standard deviation belongs, which is its root",
+        _DEVIATION,
+    ),
+    slip(
+        interval,
+        "mean-and-half-width",
+        "(middle - half).item(), (middle + half).item()",
+        "middle.item(), half.item()",
+        "mean and half width are returned, and the two ends are asked for",
+        "Return the mean minus and the mean plus the half width",
+    ),
+    slip(
+        interval,
+        "upper-end-first",
+        "(middle - half).item(), (middle + half).item()",
+        "(middle + half).item(), (middle - half).item()",
+        "the upper end is returned first: the two ends are swapped",
+        "Return the lower end first",
+    ),
+    slip(
+        interval,
         "standard-error",
-        lambda scores, t: _around(scores, scores.std() / math.sqrt(len(scores))),
+        "t[n - 1] * ",
+        "",
         "mean ± one standard error; that covers far less than 95 %",
         "Multiply the standard error by t[n - 1]",
+    ),
+    slip(
+        interval,
+        "whole-width",
+        "t[n - 1] * ",
+        "2 * t[n - 1] * ",
+        "the interval is twice as wide: t standard errors are the half width already",
+        "Take the mean minus and plus t[n - 1] standard errors",
+    ),
+    slip(
+        interval,
+        "half-of-the-half",
+        "t[n - 1] * ",
+        "t[n - 1] / 2 * ",
+        "the interval is half as wide: t standard errors are the half width already",
+        "Take the mean minus and plus t[n - 1] standard errors",
+    ),
+    slip(
+        interval,
+        "corrected-twice",
+        "math.sqrt(n)",
+        "math.sqrt(n - 1)",
+        "the deviation is divided by the root of n − 1, but it has been corrected already",
+        _ERROR,
+    ),
+    slip(
+        interval,
+        "too-few-degrees",
+        "t[n - 1]",
+        "t[n - 2]",
+        "t is taken at n − 2 degrees of freedom; only one was spent, on the mean",
+        _DEGREES,
+    ),
+    slip(
+        interval,
+        "t-of-five",
+        "t[n - 1]",
+        "t[4]",
+        "2.776 = t[4] is for five scores, whatever their number is",
+        "Use t[n - 1], whatever n is",
+    ),
+    slip(
+        interval,
+        "root-of-five",
+        "math.sqrt(n)",
+        "math.sqrt(5)",
+        "the root of 5 is taken, whatever the number of scores is",
+        "Take the number of scores from len(scores)",
+    ),
+    slip(
+        interval,
+        "median",
+        "scores.mean()",
+        "scores.median()",
+        "the interval lies around the median, and the mean is asked for",
+        "Use scores.mean()",
+    ),
+    Mutant(
+        "smallest-and-largest",
+        lambda scores, t: (scores.min().item(), scores.max().item()),
+        "the smallest and the largest score are returned: how far runs scatter, not how well their "
+        "mean is known",
+        "Take the mean ± t[n - 1] standard errors",
     ),
 )
 
@@ -140,108 +168,222 @@ Scores = dict[int, float]
 
 def paired(first: Scores, second: Scores, t: dict[int, float]) -> tuple[float, float]:
     differences = [first[seed] - second[seed] for seed in first if seed in second]
-    return _mean_and_half(differences, t[len(differences) - 1])
+    n = len(differences)
+    half = t[n - 1] * stdev(differences) / math.sqrt(n)
+    return fmean(differences), half
 
 
-def _mean_and_half(differences: list[float], quantile: float) -> tuple[float, float]:
-    return fmean(differences), quantile * stdev(differences) / math.sqrt(len(differences))
+def _paired_with(rule):
+    """The solution, with another half width: ``rule`` gets the scores on common seeds and t."""
+
+    def answer(first, second, t):
+        seeds = [seed for seed in first if seed in second]
+        one, other = [first[seed] for seed in seeds], [second[seed] for seed in seeds]
+        return fmean(one) - fmean(other), rule(one, other, t)
+
+    return answer
 
 
-def _paired_unpaired(first, second, t):
-    common = first.keys() & second.keys()
-    one, other = [first[seed] for seed in common], [second[seed] for seed in common]
-    n = len(common)
-    error = math.sqrt((stdev(one) ** 2 + stdev(other) ** 2) / n)
-    return fmean(one) - fmean(other), t[2 * n - 2] * error
+def _two_samples(one, other, t):
+    error = math.sqrt((stdev(one) ** 2 + stdev(other) ** 2) / len(one))
+    return t[2 * len(one) - 2] * error
 
 
-def _paired_by_place(first, second, t):
-    differences = [a - b for a, b in zip(first.values(), second.values(), strict=True)]
-    return _mean_and_half(differences, t[len(differences) - 1])
+def _two_samples_few_degrees(one, other, t):
+    error = math.sqrt((stdev(one) ** 2 + stdev(other) ** 2) / len(one))
+    return t[len(one) - 1] * error
 
 
-def _paired_reversed(first, second, t):
-    mean, half = paired(first, second, t)
-    return -mean, half
+def _two_samples_all_seeds(first, second, t):
+    one, other = list(first.values()), list(second.values())
+    error = math.sqrt(stdev(one) ** 2 / len(one) + stdev(other) ** 2 / len(other))
+    return fmean(one) - fmean(other), t[len(one) + len(other) - 2] * error
 
 
-def _paired_all_seeds(first, second, t):
-    return fmean(first.values()) - fmean(second.values()), paired(first, second, t)[1]
-
-
-def _paired_normal(first, second, t):
-    return paired(first, second, dict.fromkeys(t, 1.96))
-
+_PAIRS = "differences = [first[seed] - second[seed] for seed in first if seed in second]"
+_SPREAD = "Take the difference for each seed first, then the spread of these differences"
+_COMMON = "Keep the seeds that are in both dictionaries"
+_BY_SEED = "Look each seed up in both dictionaries"
+_N = "Use t[n - 1], where n counts the differences"
 
 PAIRED = (
-    Mutant(
-        "unpaired",
-        _paired_unpaired,
-        "the spreads of both methods are added, as if the seeds had nothing to do with each other",
-        "Take the difference for each seed first, then the spread of these differences",
-    ),
-    Mutant(
+    slip(
+        paired,
         "by-place",
-        _paired_by_place,
+        _PAIRS,
+        "differences = [a - b for a, b in zip(first.values(), second.values())]",
         "the first value is paired with the first and so on; the seeds are in different orders",
-        "Look each seed up in both dictionaries",
+        _BY_SEED,
     ),
-    Mutant(
+    slip(
+        paired,
+        "normal-quantile",
+        "t[n - 1]",
+        "1.96",
+        "1.96 instead of Student's t: too narrow for a few seeds",
+        _N,
+    ),
+    slip(
+        paired,
         "reversed",
-        _paired_reversed,
+        "first[seed] - second[seed]",
+        "second[seed] - first[seed]",
         "second − first: the sign says the opposite",
         "Subtract the second method's score from the first's",
     ),
+    slip(
+        paired,
+        "population-deviation",
+        "stdev(differences)",
+        "pstdev(differences)",
+        "the deviation is that of a population, divided by n; a sample divides by n − 1",
+        "Use statistics.stdev, or std with ddof=1",
+    ),
+    slip(
+        paired,
+        "n-degrees",
+        "t[n - 1]",
+        "t[n]",
+        "t is taken at n degrees of freedom; one was spent on the mean",
+        _N,
+    ),
+    slip(
+        paired,
+        "spread",
+        " / math.sqrt(n)",
+        "",
+        "this is how far single differences scatter: not divided by the root of n",
+        "Divide the standard deviation by the square root of n",
+    ),
+    slip(
+        paired,
+        "absolute-differences",
+        "first[seed] - second[seed]",
+        "abs(first[seed] - second[seed])",
+        "the differences have lost their signs: an absolute value too many",
+        "Keep the sign of each difference",
+    ),
+    slip(
+        paired,
+        "two-samples-degrees",
+        "t[n - 1]",
+        "t[2 * n - 2]",
+        "t is taken at 2n − 2 degrees of freedom, those of two samples; the differences are one",
+        _N,
+    ),
+    slip(
+        paired,
+        "standard-error",
+        "t[n - 1] * ",
+        "",
+        "this is the standard error alone, without Student's t",
+        _N,
+    ),
+    slip(
+        paired,
+        "divided-by-n",
+        "math.sqrt(n)",
+        "n",
+        "the deviation is divided by n, and by the root of n it should be",
+        "Divide the standard deviation by the square root of n",
+    ),
+    slip(
+        paired,
+        "whole-width",
+        "t[n - 1] * ",
+        "2 * t[n - 1] * ",
+        "the half width is twice what it should be: this is the whole width",
+        "Return t[n - 1] standard errors, not twice as much",
+    ),
+    slip(
+        paired,
+        "seeds-of-the-first",
+        " if seed in second",
+        "",
+        "all seeds of the first are taken, and the second lacks some of them",
+        _COMMON,
+    ),
+    slip(
+        paired,
+        "both-ends",
+        "return fmean(differences), half",
+        "return fmean(differences) - half, fmean(differences) + half",
+        "the two ends of the interval are returned; the mean and the half width are asked for",
+        "Return the mean of the differences first, then the half width",
+    ),
+    slip(
+        paired,
+        "relative",
+        "first[seed] - second[seed]",
+        "(first[seed] - second[seed]) / second[seed]",
+        "the differences are divided by the second method's scores: relative ones",
+        "Subtract, and do not divide",
+    ),
+    slip(
+        paired,
+        "missing-as-zero",
+        "first[seed] - second[seed] for seed in first if seed in second",
+        "first.get(seed, 0) - second.get(seed, 0) for seed in {**first, **second}",
+        "a score that is missing counts as zero; a seed that only one has is to be left out",
+        _COMMON,
+    ),
+    slip(
+        paired,
+        "sorted-values",
+        _PAIRS,
+        "differences = [a - b for a, b in zip(sorted(first.values()), sorted(second.values()))]",
+        "the scores are sorted and then paired with each other by size, not by seed",
+        _BY_SEED,
+    ),
+    slip(
+        paired,
+        "shifted-seeds",
+        _PAIRS,
+        "differences = [a[1] - b[1] for a, b in zip(sorted(first.items()), "
+        "sorted(second.items()))]",
+        "the seeds are sorted and paired by place, which shifts them where only one has a seed",
+        _BY_SEED,
+    ),
+    slip(
+        paired,
+        "median",
+        "return fmean(differences)",
+        "return sorted(differences)[(len(differences) - 1) // 2]",
+        "the median of the differences is returned, and their mean is asked for",
+        "Take the mean of the differences",
+    ),
     Mutant(
+        "unpaired",
+        _paired_with(_two_samples),
+        "the spreads of both methods are added, as if the seeds had nothing to do with each other",
+        _SPREAD,
+    ),
+    Mutant(
+        "unpaired-few-degrees",
+        _paired_with(_two_samples_few_degrees),
+        "the variances of both methods are added, as if the two were independent of each other",
+        _SPREAD,
+    ),
+    Mutant(
+        "unpaired-all-seeds",
+        _two_samples_all_seeds,
+        "two separate samples of all seeds are compared, as if no seed were in both",
+        _SPREAD,
+    ),
+    slip(
+        paired,
         "all-seeds",
-        _paired_all_seeds,
+        "return fmean(differences)",
+        "return fmean(first.values()) - fmean(second.values())",
         "the means are over different seeds: each method has one that the other has not",
-        "Keep the seeds that are in both dictionaries",
+        _COMMON,
     ),
-    Mutant(
-        "normal-quantile",
-        _paired_normal,
-        "1.96 instead of Student's t: too narrow for a few seeds",
-        "Use t[n - 1], where n counts the differences",
-    ),
-)
-
-# --- choose.gain ----------------------------------------------------------------------------------
-
-
-def gain(scores: Tensor, full: Tensor, base: float) -> float:
-    return (100 * (scores.mean() - base) / (full.mean() - base)).item()
-
-
-GAIN = (
-    Mutant(
-        "raw-ratio",
-        lambda scores, full, base: (100 * scores.mean() / full.mean()).item(),
-        "a ratio of raw scores: the untrained model would get a high mark on it too",
-        "Subtract the base model's score from both",
-    ),
-    Mutant(
-        "base-above-only",
-        lambda scores, full, base: (100 * (scores.mean() - base) / full.mean()).item(),
-        "the base is subtracted above the line only, so full fine-tuning itself gets less than 100",
-        "Subtract it from full fine-tuning's score too",
-    ),
-    Mutant(
-        "mean-of-ratios",
-        lambda scores, full, base: (100 * (scores - base) / (full - base)).mean().item(),
-        "the ratio is taken for each seed and then averaged: a seed with a small denominator rules",
-        "Average the scores first, then divide",
-    ),
-    Mutant(
-        "fraction",
-        lambda scores, full, base: gain(scores, full, base) / 100,
-        "a fraction where percent are asked for",
-        "Multiply by 100",
-    ),
-    Mutant(
-        "difference",
-        lambda scores, full, base: (100 * (1 - full.mean() + scores.mean())).item(),
-        "100 % minus the difference in points: that has the scale of the metric, not of the gain",
-        "Divide the gain by full fine-tuning's gain",
+    slip(
+        paired,
+        "number-of-all-seeds",
+        "n = len(differences)",
+        "n = len(first)",
+        "n is the number of all seeds of the first, not of those that both have",
+        _N,
     ),
 )

@@ -168,7 +168,7 @@ rate.wrong(
 rate.wrong(
     "one value",
     "whether the rate lies at an end is missing from what is returned",
-    r"two|tuple|pair|edge|second|whether|both",
+    r"two|tuple|pair|edge|second|whether|both|several results",
     _rate(out="best"),
 )
 rate.right("filter and max", _rate())
