@@ -8,16 +8,18 @@ sizes differ, which is what makes a coincidence unlikely.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from peftcourse.exercises.compare import agree, constant_ratio
 from peftcourse.exercises.observe import Case, Outcome
+from peftcourse.exercises.tolerance import SINGLE, relative
 
 Values = Sequence[Any]
 
@@ -326,7 +328,12 @@ def _factors(
     ratios = [_ratio(b, a) for b, a in zip(before, after, strict=True)]
     if any(ratio is None or not math.isfinite(ratio) or ratio == 0 for ratio in ratios):
         return
-    if all(_close(ratio, -1) for ratio in ratios):
+    slack = [_slack(b, a) for b, a in zip(before, after, strict=True)]
+
+    def are(values: Iterable[float]) -> bool:
+        return all(map(_close, ratios, values, slack))
+
+    if are([-1] * len(cases)):
         yield Explanation(
             "negated",
             "the sign is wrong: a difference the wrong way round, or a minus too many",
@@ -342,7 +349,7 @@ def _factors(
     for name, values in {**named, **constants}.items():
         for power, how in powers if name in named else powers[:1]:
             for sign in (1, -1):
-                if all(_close(r, v ** (sign * power)) for r, v in zip(ratios, values, strict=True)):
+                if are(v ** (sign * power) for v in values):
                     found.append(_factor(f"{how}{name}", sign))
     if not found:
         for (one, ones), (other, others) in combinations(named.items(), 2):
@@ -351,7 +358,7 @@ def _factors(
                 (f"{one} / {other}", [a / b for a, b in zip(ones, others, strict=True)]),
             ):
                 for sign in (1, -1):
-                    if all(_close(r, v**sign) for r, v in zip(ratios, values, strict=True)):
+                    if are(v**sign for v in values):
                         found.append(_factor(text, sign))
     yield from found
 
@@ -447,8 +454,14 @@ def _offset(before: Any, after: Any) -> float | None:
         return None
 
 
-def _close(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=2e-5)
+def _slack(before: Any, after: Any) -> float:
+    """How far from a factor the ratio of two values may be."""
+    dtypes = [value.dtype for value in (before, after) if isinstance(value, Tensor)]
+    return 2e-5 if relative(*dtypes, torch.float32) <= SINGLE else 5e-3
+
+
+def _close(one: float, other: float, slack: float = 2e-5) -> bool:
+    return math.isclose(one, other, rel_tol=slack)
 
 
 # --- a function of the right result ---------------------------------------------------------------

@@ -6,7 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcourse.exercises.quantization import layer, numbers, packing
+from peftcourse.exercises.quantization import (
+    blocks,
+    cost,
+    layer,
+    levels,
+    numbers,
+    packing,
+    scales,
+    unpacking,
+)
 from peftlab.quantization import nf4
 from peftlab.quantization.formats import INT8, NF4_LEVELS, NF4_OFFSET
 from peftlab.quantization.linear import NF4Linear
@@ -15,7 +24,7 @@ LEVELS = torch.tensor(NF4_LEVELS)
 
 
 def test_the_codebook_is_that_of_nf4():
-    assert torch.allclose(numbers.codebook(4, NF4_OFFSET), LEVELS, atol=1e-6)
+    assert torch.allclose(levels.codebook(4, NF4_OFFSET), LEVELS, atol=1e-6)
 
 
 def test_absmax_codes_are_those_of_int8():
@@ -31,10 +40,10 @@ def test_absmax_codes_are_those_of_int8():
 def test_a_weight_goes_to_bytes_and_back_as_in_the_library(rows, columns, block_size, seed):
     weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
     packed, state = nf4.quantize(weight, block_size=block_size, double=False)
-    codes, absmax = numbers.quantize(weight, LEVELS, block_size)
+    codes, absmax = blocks.quantize(weight, LEVELS, block_size)
     assert torch.equal(packing.pack(codes, 7), packed)
     assert torch.equal(absmax, state.absmax)
-    restored = packing.dequantize(
+    restored = unpacking.dequantize(
         packed, LEVELS, absmax, block_size, (rows, columns), torch.bfloat16
     )
     assert torch.equal(restored, nf4.dequantize(packed, state, torch.bfloat16))
@@ -43,19 +52,19 @@ def test_a_weight_goes_to_bytes_and_back_as_in_the_library(rows, columns, block_
 def test_the_bytes_are_those_of_bitsandbytes():
     weight = torch.randn(96, 64, generator=torch.Generator().manual_seed(1))
     theirs, _ = bitsandbytes.functional.quantize_4bit(weight, blocksize=64, quant_type="nf4")
-    codes, _ = numbers.quantize(weight, LEVELS, 64)
+    codes, _ = blocks.quantize(weight, LEVELS, 64)
     assert torch.equal(packing.pack(codes, 7), theirs.flatten())
 
 
 def test_bits_are_those_of_the_paper():
-    assert packing.bits(4, 64, 32, None) == 4.5
-    assert packing.bits(4, 64, 8, 256) == pytest.approx(4.127, abs=5e-4)
-    assert packing.bits(4, 64, 8, 256) == nf4.bits_per_parameter()
+    assert cost.bits(4, 64, 32, None) == 4.5
+    assert cost.bits(4, 64, 8, 256) == pytest.approx(4.127, abs=5e-4)
+    assert cost.bits(4, 64, 8, 256) == nf4.bits_per_parameter()
 
 
 def test_double_quantization_is_off_by_half_a_code_at_most():
     absmax = 0.5 + torch.rand(512, generator=torch.Generator().manual_seed(2)).double()
-    codes, outer, offset = packing.double(absmax, 256)
+    codes, outer, offset = scales.double(absmax, 256)
     restored = codes.view(-1, 256) * outer.unsqueeze(1) / 127 + offset
     assert ((restored.flatten() - absmax).abs() <= 0.5001 * outer.max() / 127).all()
 

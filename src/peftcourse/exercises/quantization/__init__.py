@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.quantization import cases, layer, numbers, packing, probes
+from peftcourse.exercises.quantization import (
+    blocks,
+    cases,
+    cost,
+    layer,
+    levels,
+    merging,
+    numbers,
+    packing,
+    probes,
+    scales,
+    unpacking,
+)
 from peftcourse.exercises.quantization.shipping import SHIPPING
 
 TITLE = "06 Quantization and QLoRA"
@@ -28,6 +40,7 @@ PARTS = (
         probe=probes.absmax,
         solution=numbers.absmax,
         mutants=numbers.ABSMAX,
+        symptoms=numbers.ABSMAX_SYMPTOMS,
     ),
     Exercise(
         id="quantization.codebook",
@@ -48,8 +61,9 @@ PARTS = (
         meaning="with 4 bits and an offset of 0.9677083 these are the 16 levels of NF4.",
         cases=cases.codebook,
         probe=probes.codebook,
-        solution=numbers.codebook,
-        mutants=numbers.CODEBOOK,
+        solution=levels.codebook,
+        mutants=levels.CODEBOOK,
+        symptoms=levels.CODEBOOK_SYMPTOMS,
     ),
     Exercise(
         id="quantization.quantize",
@@ -69,8 +83,9 @@ PARTS = (
         meaning="an outlier spoils its own block and no other.",
         cases=cases.quantize,
         probe=probes.quantize,
-        solution=numbers.quantize,
-        mutants=numbers.QUANTIZE,
+        solution=blocks.quantize,
+        mutants=blocks.QUANTIZE,
+        symptoms=blocks.QUANTIZE_SYMPTOMS,
     ),
     Exercise(
         id="quantization.pack",
@@ -91,6 +106,7 @@ PARTS = (
         probe=probes.pack,
         solution=packing.pack,
         mutants=packing.PACK,
+        symptoms=packing.PACK_SYMPTOMS,
     ),
     Exercise(
         id="quantization.dequantize",
@@ -111,8 +127,9 @@ PARTS = (
         meaning="the result is as large as the weight was: it must not live longer than needed.",
         cases=cases.dequantize,
         probe=probes.dequantize,
-        solution=packing.dequantize,
-        mutants=packing.DEQUANTIZE,
+        solution=unpacking.dequantize,
+        mutants=unpacking.DEQUANTIZE,
+        symptoms=unpacking.DEQUANTIZE_SYMPTOMS,
     ),
     Exercise(
         id="quantization.bits",
@@ -131,8 +148,9 @@ PARTS = (
         meaning="bits(4, 64, 32, None) is 4.5, and bits(4, 64, 8, 256) is 4.127.",
         cases=cases.bits,
         probe=probes.bits,
-        solution=packing.bits,
-        mutants=packing.BITS,
+        solution=cost.bits,
+        mutants=cost.BITS,
+        symptoms=cost.BITS_SYMPTOMS,
     ),
     Exercise(
         id="quantization.double",
@@ -152,8 +170,9 @@ PARTS = (
         meaning="0.373 bits per weight saved: about 3 GB on a model of 65 billion parameters.",
         cases=cases.double,
         probe=probes.double,
-        solution=packing.double,
-        mutants=packing.DOUBLE,
+        solution=scales.double,
+        mutants=scales.DOUBLE,
+        symptoms=scales.DOUBLE_SYMPTOMS,
     ),
     Exercise(
         id="quantization.linear",
@@ -176,6 +195,7 @@ PARTS = (
         probe=probes.linear,
         solution=layer.QuantizedProduct,
         mutants=layer.LINEAR,
+        symptoms=layer.LINEAR_SYMPTOMS,
     ),
     Exercise(
         id="quantization.merge",
@@ -193,8 +213,9 @@ PARTS = (
         meaning="the merged model says what the adapted one said, up to one rounding to 16 bit.",
         cases=cases.merge,
         probe=probes.merge,
-        solution=layer.merge,
-        mutants=layer.MERGE,
+        solution=merging.merge,
+        mutants=merging.MERGE,
+        symptoms=merging.MERGE_SYMPTOMS,
     ),
     SHIPPING,
 )

@@ -1,245 +1,263 @@
-"""Lesson 06, numbers: absmax, levels, blocks, rightly and wrongly."""
+"""Lesson 06, numbers: absmax quantization, rightly and wrongly."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from peftcourse.exercises.core import Mutant
-
-# --- quantization.absmax --------------------------------------------------------------------------
+from peftcourse.exercises.core import Symptom, slip
+from peftcourse.exercises.quantization import seen
 
 
 def absmax(blocks: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     largest = 2 ** (bits - 1) - 1
     scale = blocks.abs().amax(dim=1)
-    return (blocks / scale.unsqueeze(1) * largest).round().to(torch.int8), scale
+    codes = (blocks / scale.unsqueeze(1) * largest).round()
+    return codes.to(torch.int8), scale
 
 
-def _absmax(blocks, largest, scale, *, turn=torch.round):
-    codes = turn(blocks / scale.unsqueeze(1) * largest)
-    # Beyond 127 whole numbers of 8 bits start again from -128.
-    return codes.to(torch.int64).to(torch.int8), scale
-
+_absmax = partial(slip, absmax)
+_LARGEST, _SCALE = "2 ** (bits - 1) - 1", "blocks.abs().amax(dim=1)"
 
 ABSMAX = (
-    Mutant(
+    _absmax(
         "one-code-too-many",
-        lambda blocks, bits: _absmax(blocks, 2 ** (bits - 1), blocks.abs().amax(dim=1)),
-        "the largest code is 2^(bits-1), which does not fit: with 8 bits, 128 becomes -128",
+        _LARGEST,
+        "2 ** (bits - 1)",
+        "the largest code is 2^(bits-1), one too many, which does not fit: with 8 bits, 128 "
+        "becomes -128",
         "Use 2 ** (bits - 1) - 1 codes on each side of zero",
     ),
-    Mutant(
+    _absmax(
         "cut-off",
-        lambda blocks, bits: _absmax(
-            blocks, 2 ** (bits - 1) - 1, blocks.abs().amax(dim=1), turn=torch.trunc
-        ),
+        ".round()",
+        ".trunc()",
         "cut off instead of rounded: converting to whole numbers drops the fraction",
         "Call .round() before .to(torch.int8)",
     ),
-    Mutant(
+    _absmax(
         "not-absolute",
-        lambda blocks, bits: _absmax(blocks, 2 ** (bits - 1) - 1, blocks.amax(dim=1)),
-        "the largest number instead of the largest magnitude: -3 is larger than 2 here",
+        _SCALE,
+        "blocks.amax(dim=1)",
+        "abs is missing: the largest number instead of the largest magnitude; -3 is larger than "
+        "2 here",
         "Take .abs() before the maximum",
     ),
-    Mutant(
+    _absmax(
         "one-scale",
-        lambda blocks, bits: _absmax(
-            blocks, 2 ** (bits - 1) - 1, blocks.abs().max().expand(len(blocks))
-        ),
-        "one scale for all blocks: each has its own",
+        _SCALE,
+        "blocks.abs().max().expand(len(blocks))",
+        "one scale for all blocks: each row has its own absmax",
         "Take the maximum over dim=1",
     ),
-    Mutant(
+    _absmax(
         "signs-not-counted",
-        lambda blocks, bits: _absmax(blocks, 2**bits - 1, blocks.abs().amax(dim=1)),
-        "codes up to 2^bits - 1, as if no bit were needed for the sign",
+        _LARGEST,
+        "2**bits - 1",
+        "codes up to 2^bits - 1, twice too many, as if no bit were needed for the sign",
         "Half of the codes are for negative numbers: 2 ** (bits - 1) - 1",
     ),
-)
-
-# --- quantization.codebook ------------------------------------------------------------------------
-
-
-def codebook(bits: int, offset: float) -> Tensor:
-    half = 2 ** (bits - 1)
-    positive = torch.special.ndtri(torch.linspace(offset, 0.5, half + 1)[:-1])
-    negative = -torch.special.ndtri(torch.linspace(offset, 0.5, half)[:-1])
-    levels = torch.cat([negative, torch.zeros(1), positive]).sort().values
-    return levels / levels.max()
-
-
-def _quantiles(offset: float, count: int, parts: int) -> Tensor:
-    """The first ``count`` of ``parts`` equally spaced quantiles from the offset towards 1/2."""
-    return torch.special.ndtri(torch.linspace(offset, 0.5, parts)[:count])
-
-
-def _codebook_sides_swapped(bits, offset):
-    return -codebook(bits, offset).flip(0)
-
-
-def _codebook_without_zero(bits, offset):
-    levels = torch.special.ndtri(torch.linspace(1 - offset, offset, 2**bits))
-    return levels / levels.max()
-
-
-def _codebook_not_scaled(bits, offset):
-    return codebook(bits, offset) * torch.special.ndtri(torch.tensor(offset))
-
-
-def _codebook_zero_twice(bits, offset):
-    half = 2 ** (bits - 1)
-    positive, negative = _quantiles(offset, half, half), -_quantiles(offset, half - 1, half)
-    levels = torch.cat([negative, torch.zeros(1), positive]).sort().values
-    return levels / levels.max()
-
-
-def _codebook_even(bits, offset):
-    half = 2 ** (bits - 1)
-    below, above = torch.linspace(-1, 0, half), torch.linspace(0, 1, half + 1)
-    return torch.cat([below, above[1:]])
-
-
-def _codebook_not_sorted(bits, offset):
-    half = 2 ** (bits - 1)
-    positive = _quantiles(offset, half, half + 1)
-    levels = torch.cat([positive, torch.zeros(1), -_quantiles(offset, half - 1, half)])
-    return levels / levels.max()
-
-
-CODEBOOK = (
-    Mutant(
-        "sides-swapped",
-        _codebook_sides_swapped,
-        "the sides are swapped: the negative one has the extra level",
-        "Half of the codes are positive levels; one fewer are negative, and one is zero",
+    _absmax(
+        "floor",
+        ".round()",
+        ".floor()",
+        "rounded down (floor), not to the nearest whole number",
+        "Call .round()",
     ),
-    Mutant(
-        "without-zero",
-        _codebook_without_zero,
-        "no level is exactly 0: a weight of zero, as in padding, would not stay zero",
-        "Make the two sides apart, and put 0 between them",
+    _absmax(
+        "always-8-bits",
+        _LARGEST,
+        "127",
+        "127 is fixed in the code, which is right for 8 bits only: `bits` is not used",
+        "Compute the largest code from bits: 2 ** (bits - 1) - 1",
     ),
-    Mutant(
-        "not-scaled",
-        _codebook_not_scaled,
-        "the outermost levels are not ±1: blocks are divided by their absmax, so that they must be",
-        "Divide by the largest level",
+    _absmax(
+        "signs-lost",
+        "(blocks / ",
+        "(blocks.abs() / ",
+        "the codes have no sign: the magnitude was quantized, not the number",
+        "Take .abs() for the scale only",
     ),
-    Mutant(
-        "zero-twice",
-        _codebook_zero_twice,
-        "0 is there twice: the quantile of 1/2 is 0 itself, and one of the codes is lost",
-        "Take one point more than you need, and drop the last one, 1/2",
+    _absmax(
+        "unsigned",
+        "codes.to(torch.int8)",
+        "(codes + largest).to(torch.uint8)",
+        "the codes are shifted to start from zero (unsigned, uint8); int8 has a sign and needs no "
+        "offset",
+        "Leave negative codes negative",
     ),
-    Mutant(
-        "evenly-spaced",
-        _codebook_even,
-        "the levels are evenly spaced, as in int4; the probabilities should be, not the levels",
-        "Space the probabilities evenly, and turn them into levels by torch.special.ndtri",
+    _absmax(
+        "exclusive-or",
+        _LARGEST,
+        "2 ^ (bits - 1) - 1",
+        "^ is exclusive or (xor) in Python, not a power: the largest code is wrong",
+        "Write 2 ** (bits - 1) - 1",
     ),
-    Mutant(
-        "not-sorted",
-        _codebook_not_sorted,
-        "the right levels in another order: the code of a level is its place among them",
-        "Sort the levels, the smallest first",
+    _absmax(
+        "step-returned",
+        "return codes.to(torch.int8), scale",
+        "return codes.to(torch.int8), scale / largest",
+        "the second result is the step, absmax divided by the largest code, not the absmax itself",
+        "Return the largest magnitude of each block",
     ),
-)
-
-# --- quantization.quantize ------------------------------------------------------------------------
-
-
-def quantize(weight: Tensor, levels: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
-    codes, scales = [], []
-    for block in weight.flatten().split(block_size):  # the last one may be shorter
-        absmax = block.abs().max()
-        scaled = block / absmax if absmax > 0 else block
-        codes.append((scaled.unsqueeze(1) - levels).abs().argmin(dim=1))
-        scales.append(absmax)
-    return torch.cat(codes).to(torch.uint8), torch.stack(scales)
-
-
-def _blocks(weight, levels, block_size, nearest, largest=lambda block: block.abs().max()):
-    """Block by block, with the parts that can be wrong given as functions."""
-    codes, scales = [], []
-    for block in weight.flatten().split(block_size):
-        scale = largest(block)
-        codes.append(nearest(block / scale if scale != 0 else block, levels))
-        scales.append(scale)
-    return torch.cat(codes).to(torch.uint8), torch.stack(scales)
-
-
-def _nearest(scaled, levels):
-    return (scaled.unsqueeze(1) - levels).abs().argmin(dim=1)
-
-
-def _level_below(scaled, levels):
-    return torch.bucketize(scaled, levels, right=True).sub(1).clamp(0, len(levels) - 1)
-
-
-def _evenly(scaled, levels):
-    return ((scaled + 1) / 2 * (len(levels) - 1)).round()
-
-
-def _quantize_one_scale(weight, levels, block_size):
-    count = -(-weight.numel() // block_size)
-    codes, _ = _blocks(weight, levels, weight.numel(), _nearest)
-    return codes, weight.abs().max().expand(count)
-
-
-def _quantize_down_columns(weight, levels, block_size):
-    codes, scales = quantize(weight.T, levels, block_size)
-    rows, columns = weight.shape
-    return codes.view(columns, rows).T.flatten(), scales
-
-
-def _quantize_nan(weight, levels, block_size):
-    codes, scales = [], []
-    for block in weight.flatten().split(block_size):
-        scale = block.abs().max()
-        codes.append((block.unsqueeze(1) / scale - levels).abs().argmin(dim=1))
-        scales.append(scale)
-    return torch.cat(codes).to(torch.uint8), torch.stack(scales)
-
-
-QUANTIZE = (
-    Mutant(
-        "level-below",
-        lambda weight, levels, block: _blocks(weight, levels, block, _level_below),
-        "each weight goes to the level below it instead of the nearest one",
-        "Compare distances: (scaled.unsqueeze(1) - levels).abs().argmin(dim=1)",
+    _absmax(
+        "rounded-too-early",
+        "(blocks / scale.unsqueeze(1) * largest).round()",
+        "(blocks / scale.unsqueeze(1)).round() * largest",
+        "rounded before the multiplication, where everything is between -1 and 1: the order is "
+        "wrong",
+        "Multiply by the largest code first, then round",
     ),
-    Mutant(
-        "one-scale",
-        _quantize_one_scale,
-        "one scale for the whole weight: each block has its own",
-        "Divide every block by its own absmax",
+    _absmax(
+        "uneven-sides",
+        "(blocks / scale.unsqueeze(1) * largest).round()",
+        "(blocks / scale.unsqueeze(1) * (largest + 1)).round().clamp(-largest - 1, largest)",
+        "scaled by 2^(bits-1) and cut (clamp) at the top: the largest code is one too many, and "
+        "the two sides are not symmetric",
+        "Scale by 2 ** (bits - 1) - 1; then nothing has to be cut",
     ),
-    Mutant(
-        "blocks-down-columns",
-        _quantize_down_columns,
-        "the blocks run down the columns: a weight is read row by row",
-        "Take weight.flatten() as it is",
+    _absmax(
+        "along-the-columns",
+        _SCALE,
+        "blocks.abs().amax(dim=0)",
+        "the maximum runs along the wrong axis: down the columns, over all blocks, not along each "
+        "row",
+        "Each row is a block: take the maximum over dim=1",
+        ("scale.unsqueeze(1)", "scale"),
     ),
-    Mutant(
-        "not-absolute",
-        lambda weight, levels, block: _blocks(
-            weight, levels, block, _nearest, lambda part: part.max()
-        ),
-        "scaled by the largest number of a block instead of its largest magnitude",
+    _absmax(
+        "absolute-of-the-largest",
+        _SCALE,
+        "blocks.amax(dim=1).abs()",
+        "abs comes too late, after the maximum: the largest number is not the one of largest "
+        "magnitude",
         "Take .abs() before the maximum",
     ),
-    Mutant(
-        "levels-taken-as-even",
-        lambda weight, levels, block: _blocks(weight, levels, block, _evenly),
-        "computed as if the levels were evenly spaced; look at the levels that you are given",
-        "Find the nearest level by its distance",
+    _absmax(
+        "mean-magnitude",
+        _SCALE,
+        "blocks.abs().mean(dim=1)",
+        "the scale is the mean magnitude of a block, not the largest one, its absmax",
+        "Take the maximum over dim=1",
     ),
-    Mutant(
-        "zero-by-zero",
-        _quantize_nan,
-        "a block of zeros is divided by 0: NaN is near to no level, and the code is arbitrary",
-        "Leave a block as it is if its absmax is 0; the code is then that of level 0",
+    _absmax(
+        "standard-deviation",
+        _SCALE,
+        "blocks.std(dim=1, correction=0)",
+        "the scale is the standard deviation of a block, not its absmax, the largest magnitude",
+        "Take the maximum of the magnitudes over dim=1",
+    ),
+    _absmax(
+        "length",
+        _SCALE,
+        "blocks.norm(dim=1)",
+        "the scale is the length (2-norm) of a block, not its absmax, the largest magnitude",
+        "Take the maximum of the magnitudes over dim=1",
+    ),
+    _absmax(
+        "whole-range",
+        _SCALE,
+        "(blocks.amax(dim=1) - blocks.amin(dim=1))",
+        "the scale is the range, largest minus smallest number, not the largest magnitude",
+        "Take .abs() and then the maximum over dim=1",
+    ),
+    _absmax(
+        "not-scaled",
+        "blocks / scale.unsqueeze(1) * largest",
+        "blocks * largest",
+        "the numbers are not divided by the absmax of their block",
+        "Divide each row by its absmax first",
+    ),
+    _absmax(
+        "not-stretched",
+        " * largest).round()",
+        ").round()",
+        "not multiplied by the largest code: only -1, 0 and 1 come out",
+        "Multiply by 2 ** (bits - 1) - 1 before you round",
+    ),
+    _absmax(
+        "half-a-code",
+        _LARGEST,
+        "(2**bits - 1) / 2",
+        "the largest code is taken as half of 2^bits - 1, which is no whole number: 127.5 for 8 "
+        "bits",
+        "Use 2 ** (bits - 1) - 1",
+    ),
+    _absmax(
+        "one-code-too-few",
+        _LARGEST,
+        "2 ** (bits - 1) - 2",
+        "the largest code is one too small: off by one",
+        "Use 2 ** (bits - 1) - 1",
+    ),
+    _absmax(
+        "one-bit-too-few",
+        _LARGEST,
+        "2 ** (bits - 2) - 1",
+        "the largest code is that of one bit less: half of the codes are never used",
+        "Use 2 ** (bits - 1) - 1",
+    ),
+    _absmax(
+        "rounded-up",
+        ".round()",
+        ".ceil()",
+        "rounded up (ceil), not to the nearest whole number",
+        "Call .round()",
+    ),
+)
+
+_NEGATIVE = seen.values("codes", lambda right, seen: (right < 0).any() and not (seen < 0).any())
+
+ABSMAX_SYMPTOMS = (
+    Symptom(
+        "codes",
+        "no code is negative, although numbers are: codes have a sign, as int8 has",
+        "Leave the sign in, and shift nothing",
+        _NEGATIVE,
+    ),
+    Symptom(
+        "codes",
+        "some codes are beyond the largest code, 2^(bits-1) - 1",
+        "The absmax itself gets the largest code",
+        seen.values("codes", lambda right, seen: seen.abs().max() > right.abs().max()),
+    ),
+    Symptom(
+        "codes",
+        "the largest code, 2^(bits-1) - 1, is never reached: the absmax of a block should get it",
+        "Divide by the absmax of the block, and multiply by the largest code",
+        seen.values("codes", lambda right, seen: seen.abs().max() < right.abs().max()),
+    ),
+    Symptom(
+        "codes",
+        "each code is the right one or next to it: not rounded to the nearest whole number",
+        "Round with .round(), once, just before .to(torch.int8)",
+        seen.at_most_one_off("codes"),
+    ),
+    Symptom(
+        "absmax",
+        "there is not one absmax for each row, (blocks,): the maximum is over the wrong axis, or "
+        "over all",
+        "Take the maximum over dim=1",
+        seen.other_shape("absmax"),
+    ),
+    Symptom(
+        "absmax",
+        "the codes are right, and the second result is not the largest magnitude of each block",
+        "Return blocks.abs().amax(dim=1) itself",
+        seen.both(seen.right("codes"), seen.wrong("absmax")),
+    ),
+    Symptom(
+        "absmax",
+        "the scale of a block is not its largest magnitude (absmax)",
+        "Take .abs(), then the maximum over dim=1",
+        seen.wrong("absmax"),
+    ),
+    Symptom(
+        "codes",
+        "each absmax is right, and the codes made with it are not",
+        "Look at the line that makes the codes: divide, multiply by the largest code, round",
+        seen.both(seen.right("absmax"), seen.wrong("codes")),
     ),
 )

@@ -1,266 +1,205 @@
-"""Lesson 06, packing: two codes in a byte, and the bits of the scales, rightly and wrongly."""
+"""Lesson 06, packing: two codes in a byte, rightly and wrongly."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peftcourse.exercises.core import Mutant
-
-# --- quantization.pack ----------------------------------------------------------------------------
+from peftcourse.exercises.core import Symptom, slip
+from peftcourse.exercises.quantization import seen
 
 
 def pack(codes: Tensor, pad: int) -> Tensor:
     if len(codes) % 2:
         codes = F.pad(codes, (0, 1), value=pad)
-    return (codes[::2] << 4) | codes[1::2]
-
-
-def _pack_halves(codes, pad):
-    codes = F.pad(codes, (0, len(codes) % 2), value=pad)
-    high, low = codes.chunk(2)
+    high, low = codes[::2], codes[1::2]
     return (high << 4) | low
 
 
-def _pack_low_first(codes, pad):
-    codes = F.pad(codes, (0, len(codes) % 2), value=pad)
-    return (codes[1::2] << 4) | codes[::2]
+_pack = partial(slip, pack)
+_BYTE, _PADDED, _PAIRS = (
+    "(high << 4) | low",
+    "F.pad(codes, (0, 1), value=pad)",
+    "codes[::2], codes[1::2]",
+)
 
 
-def _pack_decimal(codes, pad):
-    codes = F.pad(codes, (0, len(codes) % 2), value=pad)
-    return codes[::2] * 10 + codes[1::2]
+def _wrong_shift(id: str, byte: str, diagnosis: str):
+    return _pack(id, _BYTE, byte, diagnosis, "Shift the first code by four bits: << 4")
 
 
 PACK = (
-    Mutant(
+    _pack(
         "low-half-first",
-        _pack_low_first,
+        _BYTE,
+        "(low << 4) | high",
         "the halves of each byte are swapped: the first code belongs into the high half",
         "Shift the codes at even places, codes[::2], by four bits",
     ),
-    Mutant(
-        "first-and-second-half",
-        _pack_halves,
-        "the first half of the codes meets the second half; neighbours belong together",
-        "Take codes[::2] and codes[1::2]",
-    ),
-    Mutant(
+    _pack(
         "padded-with-zero",
-        lambda codes, pad: pack(codes, 0),
+        "value=pad",
+        "value=0",
         "an odd number of codes is filled up with code 0, which is the level -1; use pad",
         "Add one code, pad, if their number is odd",
     ),
-    Mutant(
+    _pack(
+        "first-and-second-half",
+        _PAIRS,
+        "codes.chunk(2)",
+        "the first half of the codes meets the second half; neighbours belong together",
+        "Take codes[::2] and codes[1::2]",
+    ),
+    _wrong_shift(
         "decimal",
-        _pack_decimal,
+        "high * 10 + low",
         "the first code is multiplied by 10, as if a digit had ten values; a half byte has 16",
-        "Shift by four bits: << 4",
     ),
-    Mutant(
+    _wrong_shift(
         "or-without-shift",
-        lambda codes, pad: pack(codes, pad) & 15 | pack(codes, pad) >> 4,
+        "high | low",
         "both codes are in the same half of the byte: the shift is missing",
+    ),
+    _wrong_shift(
+        "added-without-shift",
+        "high + low",
+        "both codes are added in the same half of the byte: the shift is missing",
+    ),
+    _wrong_shift(
+        "first-code-lost",
+        "(high << 8) | low",
+        "the first code of each pair is lost: shifted out of the byte, as by 8 bits or to the "
+        "right; the high half starts four bits up",
+    ),
+    _wrong_shift(
+        "and",
+        "(high << 4) & low",
+        "& keeps only bits that are set in both, so that every byte is zero: combine with |, or",
+    ),
+    _wrong_shift(
+        "sum-before-shift",
+        "high << 4 + low",
+        "+ binds more tightly than <<: shifted by 4 + the second code; parentheses are missing",
+    ),
+    _wrong_shift(
+        "times-fifteen",
+        "high * 15 + low",
+        "the first code is multiplied by 15; four bits up are times 16, that is << 4",
+    ),
+    *(
+        _wrong_shift(
+            f"shifted-by-{many}",
+            f"(high << {many}) | low",
+            f"the first code is shifted by {many} bits: a code has four bits, so the high half "
+            "starts four bits up",
+        )
+        for many in (3, 5, 2, 1)
+    ),
+    _wrong_shift(
+        "squared",
+        "high**4 | low",
+        "the first code is raised to the power of 4: the shift by four bits is << 4, times 16",
+    ),
+    _wrong_shift(
+        "times-four",
+        "high * 4 + low",
+        "the first code is multiplied by 4: four bits up are times 16, that is << 4",
+    ),
+    _pack(
+        "second-code-lost",
+        _BYTE,
+        "high << 4",
+        "the second code of each pair is missing: the low half of every byte is zero",
+        "Combine both codes: (first << 4) | second",
+    ),
+    _pack(
+        "padded-in-front",
+        "(0, 1)",
+        "(1, 0)",
+        "pad stands in front of the codes; it belongs behind them, at the end",
+        "Add pad after the last code",
+    ),
+    _pack(
+        "pad-in-high-half",
+        _PADDED,
+        "torch.cat([codes[:-1], codes.new_tensor([pad]), codes[-1:]])",
+        "in the last byte pad and the last code are swapped: the code belongs into the high half, "
+        "pad into the low half",
+        "Add pad after the last code",
+    ),
+    _pack(
+        "last-code-dropped",
+        _PADDED,
+        "codes[:-1]",
+        "the last of an odd number of codes is missing: dropped instead of filled up with pad",
+        "Add one code, pad, if their number is odd",
+    ),
+    _pack(
+        "always-padded",
+        "if len(codes) % 2:",
+        "if True:",
+        "pad is added to an even number of codes, too: one byte too many",
+        "Add one code, pad, only if the number of codes is odd",
+        (_PADDED, "F.pad(codes, (0, 2 - len(codes) % 2), value=pad)"),
+    ),
+    _pack(
+        "last-code-repeated",
+        "value=pad",
+        "value=int(codes[-1])",
+        "an odd number of codes is filled up with the last code once more; use pad",
+        "Add one code, pad, if their number is odd",
+    ),
+    _pack(
+        "padded-with-fifteen",
+        "value=pad",
+        "value=15",
+        "an odd number of codes is filled up with a fixed code, 15; use pad",
+        "Add one code, pad, if their number is odd",
+    ),
+)
+
+
+def _odd(case: dict, expected: dict, observed: dict) -> bool:
+    return len(case["codes"]) % 2 == 1
+
+
+def _bytes(test) -> seen.Condition:
+    return seen.values("result", lambda right, now: test(right.long(), now.long()))
+
+
+PACK_SYMPTOMS = (
+    Symptom(
+        "result",
+        "there is not one byte for each two codes, ⌈codes / 2⌉ in one row",
+        "An odd number of codes is filled up with one pad; an even number is not",
+        seen.other_shape("result"),
+    ),
+    Symptom(
+        "result",
+        "only the last byte of an odd number of codes is wrong: it holds the last code in its high "
+        "half and pad in the low half",
+        "Add one code, pad, after the last one if their number is odd",
+        seen.both(_odd, _bytes(lambda right, now: torch.equal(right[:-1], now[:-1]))),
+    ),
+    Symptom(
+        "result",
+        "the low half of each byte is right, and the high half, with the first code, is not",
         "Shift the first code by four bits: << 4",
+        _bytes(lambda right, now: torch.equal(right & 15, now & 15)),
     ),
-)
-
-# --- quantization.dequantize ----------------------------------------------------------------------
-
-
-def dequantize(
-    packed: Tensor,
-    levels: Tensor,
-    absmax: Tensor,
-    block_size: int,
-    shape: tuple[int, int],
-    dtype: torch.dtype,
-) -> Tensor:
-    codes = torch.stack([packed >> 4, packed & 15], dim=1).flatten()
-    codes = codes[: shape[0] * shape[1]]  # the last byte may hold a code too many
-    scales = absmax.repeat_interleave(block_size)[: len(codes)]
-    return (levels[codes.long()] * scales).view(shape).to(dtype)
-
-
-def _unpack(packed, shape, *, swapped=False):
-    halves = [packed & 15, packed >> 4] if swapped else [packed >> 4, packed & 15]
-    return torch.stack(halves, dim=1).flatten()[: shape[0] * shape[1]].long()
-
-
-def _dequantize_swapped(packed, levels, absmax, block_size, shape, dtype):
-    codes = _unpack(packed, shape, swapped=True)
-    scales = absmax.repeat_interleave(block_size)[: len(codes)]
-    return (levels[codes] * scales).view(shape).to(dtype)
-
-
-def _dequantize_tiled(packed, levels, absmax, block_size, shape, dtype):
-    codes = _unpack(packed, shape)
-    scales = absmax.repeat(block_size)[: len(codes)]
-    return (levels[codes] * scales).view(shape).to(dtype)
-
-
-def _dequantize_unscaled(packed, levels, absmax, block_size, shape, dtype):
-    return levels[_unpack(packed, shape)].view(shape).to(dtype)
-
-
-def _dequantize_transposed(packed, levels, absmax, block_size, shape, dtype):
-    weight = dequantize(packed, levels, absmax, block_size, shape, dtype)
-    return weight.flatten().view(shape[1], shape[0]).T
-
-
-def _dequantize_rounded_first(packed, levels, absmax, block_size, shape, dtype):
-    codes = _unpack(packed, shape)
-    scales = absmax.to(dtype).repeat_interleave(block_size)[: len(codes)]
-    return (levels.to(dtype)[codes] * scales).view(shape)
-
-
-def _dequantize_divided(packed, levels, absmax, block_size, shape, dtype):
-    return dequantize(packed, levels, 1 / absmax, block_size, shape, dtype)
-
-
-DEQUANTIZE = (
-    Mutant(
-        "halves-swapped",
-        _dequantize_swapped,
-        "the halves of each byte are read in the wrong order: the first code is the high one",
-        "Put packed >> 4 before packed & 15",
+    Symptom(
+        "result",
+        "the high half of each byte is right, and the low half, with the second code, is not",
+        "Combine the shifted first code with the second one: |",
+        _bytes(lambda right, now: torch.equal(right >> 4, now >> 4)),
     ),
-    Mutant(
-        "scales-one-by-one",
-        _dequantize_tiled,
-        "the scales change from weight to weight; a scale is for block_size weights in a row",
-        "Use repeat_interleave, not repeat",
-    ),
-    Mutant(
-        "not-scaled",
-        _dequantize_unscaled,
-        "the levels alone: each block has to be multiplied by its absmax",
-        "Multiply by the scale of the block",
-    ),
-    Mutant(
-        "down-columns",
-        _dequantize_transposed,
-        "filled column by column: a weight is stored row by row",
-        "End with .view(shape)",
-    ),
-    Mutant(
-        "rounded-first",
-        _dequantize_rounded_first,
-        "rounded before the product: level and scale lose digits, and their product once more",
-        "Multiply in float32, then convert once",
-    ),
-    Mutant(
-        "divided",
-        _dequantize_divided,
-        "divided by the scale; that is what quantizing does, and this is the way back",
-        "Multiply by the scale",
-    ),
-)
-
-# --- quantization.bits ----------------------------------------------------------------------------
-
-
-def bits(bits: int, block_size: int, scale_bits: int, outer_block: int | None) -> float:
-    total = bits + scale_bits / block_size
-    if outer_block is not None:
-        total += 32 / (block_size * outer_block)
-    return total
-
-
-BITS = (
-    Mutant(
-        "outer-scale-forgotten",
-        lambda code, block, scale, outer: code + scale / block,
-        "the scales of the scales are missing: 32 bits for each outer block",
-        "Add 32 / (block_size * outer_block)",
-    ),
-    Mutant(
-        "outer-scale-per-weights",
-        lambda code, block, scale, outer: code + scale / block + (32 / outer if outer else 0),
-        "the outer blocks are counted in weights; they hold scales, each for block_size weights",
-        "An outer scale serves block_size · outer_block weights",
-    ),
-    Mutant(
-        "scales-in-32-bit",
-        lambda code, block, scale, outer: (
-            code + 32 / block + (32 / (block * outer) if outer else 0)
-        ),
-        "the scales are counted with 32 bits where they have been quantized",
-        "Count scale_bits for the scale of a block",
-    ),
-    Mutant(
-        "scale-per-weight",
-        lambda code, block, scale, outer: bits(code, 1, scale, None),
-        "a scale for every weight: a block of weights shares one",
-        "Divide by block_size",
-    ),
-    Mutant(
-        "bytes-for-bits",
-        lambda code, block, scale, outer: bits(code, 8 * block, scale, outer),
-        "the scales are counted in bytes and the codes in bits",
-        "Count bits throughout",
-    ),
-)
-
-# --- quantization.double --------------------------------------------------------------------------
-
-
-def double(absmax: Tensor, block_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    offset = absmax.mean()
-    blocks = (absmax - offset).view(-1, block_size)
-    outer = blocks.abs().amax(dim=1)
-    codes = (blocks / outer.unsqueeze(1) * 127).round().to(torch.int8)
-    return codes.flatten(), outer, offset
-
-
-def _double(centred, block_size, offset, outer=None):
-    blocks = centred.view(-1, block_size)
-    outer = blocks.abs().amax(dim=1) if outer is None else outer
-    codes = (blocks / outer.unsqueeze(1) * 127).round().to(torch.int8)
-    return codes.flatten(), outer, offset
-
-
-def _double_mean_of_block(absmax, block_size):
-    blocks = absmax.view(-1, block_size)
-    centred = blocks - blocks.mean(dim=1, keepdim=True)
-    return _double(centred.flatten(), block_size, absmax.mean())
-
-
-def _double_scale_first(absmax, block_size):
-    outer = absmax.view(-1, block_size).abs().amax(dim=1)
-    return _double(absmax - absmax.mean(), block_size, absmax.mean(), outer)
-
-
-DOUBLE = (
-    Mutant(
-        "not-centred",
-        lambda absmax, block: _double(absmax, block, torch.zeros((), dtype=absmax.dtype)),
-        "the mean is not taken out: scales are positive, so half of the codes are never used",
-        "Subtract absmax.mean() first, and return it as the offset",
-    ),
-    Mutant(
-        "mean-of-each-block",
-        _double_mean_of_block,
-        "each block is centred on a mean of its own, and a single offset is stored",
-        "Subtract one mean, that of all scales",
-    ),
-    Mutant(
-        "turned-round",
-        lambda absmax, block: _double(absmax.mean() - absmax, block, absmax.mean()),
-        "the signs of the codes are turned round: offset minus scale instead of scale minus offset",
-        "Subtract the offset from the scales",
-    ),
-    Mutant(
-        "scale-before-centring",
-        _double_scale_first,
-        "the outer scales are taken before the mean is: most of the 255 codes stay unused",
-        "Take the absmax of the centred scales",
-    ),
-    Mutant(
-        "smallest-as-offset",
-        lambda absmax, block: _double(absmax - absmax.min(), block, absmax.min()),
-        "the smallest scale is taken out instead of the mean: no code is negative",
-        "Subtract the mean",
+    Symptom(
+        "result",
+        "right for an even number of codes; an odd number goes wrong: it is filled up with pad",
+        "Add one code, pad, after the last one if their number is odd",
+        seen.both(_odd, seen.wrong("result")),
     ),
 )

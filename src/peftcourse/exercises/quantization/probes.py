@@ -6,40 +6,53 @@ copies; whether a value is right is judged elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Case = dict[str, Any]
 Outcome = dict[str, Any]
 
-FLOATS = {8: torch.float64, 4: torch.float32, 2: torch.bfloat16}
+
+def storages(values: Iterable[Any]) -> dict[int, Tensor]:
+    """The tensors among these values and in containers among them, one for each storage."""
+    found = {}
+    for value in values:
+        if isinstance(value, Tensor):
+            found[value.untyped_storage().data_ptr()] = value
+        elif isinstance(value, (list, tuple)):
+            found |= storages(value)
+        elif isinstance(value, dict):
+            found |= storages(value.values())
+    return found
 
 
-class Kept:
-    """Bytes of the floating-point tensors that autograd keeps within a ``with`` block."""
+def bytes_of_numbers(tensors: Iterable[Tensor]) -> int:
+    """What the storages of the floating-point tensors among these occupy."""
+    return sum(t.untyped_storage().nbytes() for t in tensors if t.is_floating_point())
 
-    def __init__(self) -> None:
-        self._found: dict[int, int] = {}
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
 
-    def _note(self, tensor: Tensor) -> Tensor:
-        if tensor.is_floating_point():
-            storage = tensor.untyped_storage()
-            self._found[storage.data_ptr()] = storage.nbytes()
-        return tensor
+class OtherDtypes(TorchDispatchMode):
+    """Counts the entries of the largest floating-point tensor made in another dtype than one.
 
-    def __enter__(self) -> Kept:
-        self._hooks.__enter__()
-        return self
+    Every operation passes here, however it was called: products, einsum, broadcasting.
+    """
 
-    def __exit__(self, *problem: Any) -> None:
-        self._hooks.__exit__(*problem)
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.paused = False
+        self.largest = 0
 
-    @property
-    def bytes(self) -> int:
-        return sum(self._found.values())
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for tensor in () if self.paused else storages([result]).values():
+            if tensor.is_floating_point() and tensor.dtype != self.dtype:
+                self.largest = max(self.largest, tensor.numel())
+        return result
 
 
 class Quantized:
@@ -62,7 +75,7 @@ class Quantized:
 
 def absmax(answer: Any, case: Case) -> Outcome:
     codes, scale = answer(case["blocks"], case["bits"])
-    return {"codes": codes, "absmax": scale}
+    return {"codes": codes, "absmax": wide(scale)}
 
 
 def codebook(answer: Any, case: Case) -> Outcome:
@@ -71,7 +84,7 @@ def codebook(answer: Any, case: Case) -> Outcome:
 
 def quantize(answer: Any, case: Case) -> Outcome:
     codes, scale = answer(case["weight"], case["levels"], case["block_size"])
-    return {"codes": codes, "absmax": scale}
+    return {"codes": codes, "absmax": wide(scale)}
 
 
 def pack(answer: Any, case: Case) -> Outcome:
@@ -80,47 +93,94 @@ def pack(answer: Any, case: Case) -> Outcome:
 
 def dequantize(answer: Any, case: Case) -> Outcome:
     names = ("packed", "levels", "absmax", "block_size")
-    dtype = FLOATS[case["itemsize"]]
-    weight = answer(*(case[name] for name in names), tuple(case["shape"]), dtype)
-    # 16-bit numbers are compared in 32 bit, where every one of them has its place.
-    return {"weight": weight.float(), "bytes of an entry": weight.element_size()}
+    dtype = getattr(torch, case["dtype"])
+    return of_dtype(answer(*(case[name] for name in names), tuple(case["shape"]), dtype))
+
+
+def of_dtype(weight: Any) -> Outcome:
+    """A weight, and the dtype that it came in.
+
+    16-bit numbers are compared in 64 bit, where every one of them has its place.
+    """
+    if not isinstance(weight, Tensor):
+        return {"weight": weight}
+    return {
+        "weight": weight.double(),
+        "dtype": weight.new_empty(0),
+        "bytes of an entry": weight.element_size(),
+    }
 
 
 def bits(answer: Any, case: Case) -> Outcome:
     names = ("bits", "block_size", "scale_bits", "outer_block")
-    return {"result": float(answer(*(case[name] for name in names)))}
+    return {"result": answer(*(case[name] for name in names))}
 
 
 def double(answer: Any, case: Case) -> Outcome:
     codes, outer, offset = answer(case["absmax"], case["block_size"])
-    return {"codes": codes, "scales of the scales": outer, "offset": offset}
+    return {"codes": codes, "scales of the scales": wide(outer), "offset": wide(offset)}
+
+
+def wide(scale: Any) -> Any:
+    """A scale in float64: the text says whose magnitude it is, and names no dtype."""
+    return scale.double() if isinstance(scale, Tensor) and scale.is_floating_point() else scale
 
 
 def linear(answer: Any, case: Case) -> Outcome:
-    calls = []
+    x, packed = case["x"].clone().requires_grad_(), case["packed"]
+    made = OtherDtypes(x.dtype)
+    sizes: list[int] = []
 
     def dequantize(packed: Tensor, dtype: torch.dtype) -> Tensor:
-        calls.append(dtype)
-        return case["table"][packed.long()].view(tuple(case["shape"])).to(dtype)
+        sizes.append(dtype.itemsize)
+        made.paused = True
+        weight = case["table"][packed.long()].view(tuple(case["shape"])).to(dtype)
+        made.paused = False
+        return weight
 
-    x = case["x"].clone().requires_grad_()
-    with Kept() as kept:
-        y = answer.apply(x, case["packed"], dequantize)
-    outcome: Outcome = {"output": y, "bytes of numbers kept for the backward pass": kept.bytes}
-    outcome["times that the weight was dequantized forward"] = len(calls)
-    y.backward(case["grad"])
-    outcome["times that the weight was dequantized in all"] = len(calls)
-    outcome["gradient of the input"] = torch.zeros_like(x) if x.grad is None else x.grad
+    saved: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with made, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        y = answer.apply(x, packed, dequantize)
+    node = y.grad_fn
+    on_ctx = storages(vars(node).values()) if hasattr(node, "__dict__") else {}
+    kept = {**storages(saved), **on_ctx}
+    codes = [t for t in kept.values() if not t.is_floating_point() and t.numel() >= packed.numel()]
+    outcome: Outcome = {
+        "output": y,
+        "bytes of numbers saved for the backward pass": bytes_of_numbers(storages(saved).values()),
+        "bytes of numbers kept on ctx": bytes_of_numbers(on_ctx.values()),
+        "bytes of codes kept beyond those of packed": max(
+            0, sum(t.untyped_storage().nbytes() for t in codes) - packed.untyped_storage().nbytes()
+        ),
+        "bytes of an entry of the weight, forward": max(sizes, default=0),
+    }
+    if y.shape != case["grad"].shape:
+        return outcome
+    sizes.clear()
+    with made:
+        y.backward(case["grad"], retain_graph=True)
+    outcome["backward passes that dequantize"] = min(1, len(sizes))
+    outcome["bytes of an entry of the weight, backward"] = max(sizes, default=x.dtype.itemsize)
+    outcome["numbers made in another dtype"] = made.largest
+    outcome["gradient of the input"] = x.grad
+    # Autograd drops a gradient that belongs to no number, so backward is asked itself.
+    _, *others = answer.backward(node, case["grad"])
+    outcome["gradients of packed and dequantize"] = sum(one is not None for one in others)
     return outcome
 
 
 def merge(answer: Any, case: Case) -> Outcome:
     base = Quantized(case["weight"])
-    before = base.codes.clone()
-    dtype = FLOATS[case["itemsize"]]
-    weight = answer(base, case["A"], case["B"], case["scaling"], dtype)
-    return {
-        "weight": weight.double(),
-        "bytes of an entry": weight.element_size(),
-        "codes of the base that changed": int((base.codes != before).sum()),
-    }
+    before = [base.codes.clone(), base.scale.clone(), base.original.clone()]
+    dtype = getattr(torch, case["dtype"])
+    outcome = of_dtype(answer(base, case["A"], case["B"], case["scaling"], dtype))
+    after = [base.codes, base.scale, base.original]
+    outcome["numbers of the base that changed"] = sum(
+        int((one != other).sum()) for one, other in zip(before, after, strict=True)
+    )
+    return outcome
