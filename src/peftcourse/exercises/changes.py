@@ -192,6 +192,14 @@ def _layout_changes(dims: int) -> Iterator[tuple[str, str, str, Callable[[Tensor
             "Turn the product round, or transpose the result",
             lambda t: t.transpose(-1, -2),
         )
+    for one, other in combinations(range(dims), 2):
+        yield (
+            f"exchanged-{one}-{other}",
+            f"the values are right, but axes {one} and {other} are exchanged, so their order is "
+            "another",
+            "Compare the order of the axes with the docstring, and transpose these two",
+            lambda t, axes=(one, other): t.transpose(*axes),
+        )
     for axis in range(dims):
         yield (
             f"flipped-{axis}",

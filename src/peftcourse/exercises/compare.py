@@ -205,6 +205,8 @@ def _shape_guess(expected: Tensor, observed: Tensor) -> str:
         return f"{number} {dimensions} too {few}: the result has {observed.dim()}"
     sizes = list(zip(observed.shape, expected.shape, strict=True))
     where = " and ".join(str(i) for i, (one, other) in enumerate(sizes) if one != other)
+    if sorted(observed.shape) == sorted(expected.shape):
+        return f"the sizes are right, but in another order: dimensions {where} are exchanged"
     if all(one <= other for one, other in sizes):
         return f"dimension {where} is too short: there are entries missing"
     if all(one >= other for one, other in sizes):

@@ -405,6 +405,9 @@ def _holding(
     verdicts: Sequence[Verdict],
 ) -> list[Symptom]:
     wrong = [set(verdicts[i].wrong) for i in failed]
+    # Of None, or of a list in place of a tensor, there is nothing else to say.
+    if any(isinstance(outcomes[i].get(part), str) for i in failed for part in verdicts[i].wrong):
+        return []
     found = []
     for symptom in reference.exercise.symptoms:
         holds = all(

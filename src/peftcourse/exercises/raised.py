@@ -205,7 +205,8 @@ _KNOWN = (
     ),
     (
         r"too many values to unpack \(expected (\d+)",
-        "more than {0} results are unpacked into {0}; one tensor or list counts as its rows",
+        "more than {0} results are unpacked into {0}: too many, or not a tuple of {0}; one tensor "
+        "or list counts as its rows",
         "Return exactly {0} results, separated by a comma, as the docstring lists them",
     ),
     (

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.prompts import attention, cases, inputs, probes
+from peftcourse.exercises.prompts import (
+    attention,
+    attention_symptoms,
+    cases,
+    counting,
+    front,
+    layout,
+    positions,
+    probes,
+    share,
+    start,
+)
 from peftcourse.exercises.prompts.report import REPORT
 
 TITLE = "08 Prefix and prompt tuning"
@@ -26,8 +37,8 @@ PARTS = (
         meaning="a token of a prefix is many times as large as a soft token, and both are tiny.",
         cases=cases.count,
         probe=probes.count,
-        solution=inputs.count,
-        mutants=inputs.COUNT,
+        solution=counting.count,
+        mutants=counting.COUNT,
     ),
     Exercise(
         id="prompts.init",
@@ -45,8 +56,9 @@ PARTS = (
         meaning="training starts from a prompt that already means something to the model.",
         cases=cases.init,
         probe=probes.init,
-        solution=inputs.init,
-        mutants=inputs.INIT,
+        solution=start.init,
+        mutants=start.INIT,
+        symptoms=start.INIT_SYMPTOMS,
     ),
     Exercise(
         id="prompts.concat",
@@ -66,8 +78,9 @@ PARTS = (
         meaning="the loss is over the same tokens as before, so losses can be compared.",
         cases=cases.concat,
         probe=probes.concat,
-        solution=inputs.concat,
-        mutants=inputs.CONCAT,
+        solution=front.concat,
+        mutants=front.CONCAT,
+        symptoms=front.CONCAT_SYMPTOMS,
     ),
     Exercise(
         id="prompts.shapes",
@@ -88,8 +101,9 @@ PARTS = (
         meaning="with this shape a model's own code for continuing a sequence takes the prefix.",
         cases=cases.shapes,
         probe=probes.shapes,
-        solution=attention.shapes,
-        mutants=attention.SHAPES,
+        solution=layout.shapes,
+        mutants=layout.SHAPES,
+        symptoms=layout.SHAPES_SYMPTOMS,
     ),
     Exercise(
         id="prompts.mask",
@@ -110,8 +124,9 @@ PARTS = (
         meaning="a text gets the same output alone and in a padded batch.",
         cases=cases.mask,
         probe=probes.mask,
-        solution=inputs.mask,
-        mutants=inputs.MASK,
+        solution=positions.mask,
+        mutants=positions.MASK,
+        symptoms=positions.MASK_SYMPTOMS,
     ),
     Exercise(
         id="prompts.attend",
@@ -134,6 +149,7 @@ PARTS = (
         probe=probes.attend,
         solution=attention.attend,
         mutants=attention.ATTEND,
+        symptoms=attention_symptoms.ATTEND_SYMPTOMS,
     ),
     Exercise(
         id="prompts.mass",
@@ -151,8 +167,9 @@ PARTS = (
         meaning="this share is the λ by which a prefix replaces a layer's output by its own.",
         cases=cases.mass,
         probe=probes.mass,
-        solution=attention.mass,
-        mutants=attention.MASS,
+        solution=share.mass,
+        mutants=share.MASS,
+        symbols=share.MASS_SYMBOLS,
     ),
     REPORT,
 )

@@ -1,4 +1,4 @@
-"""Lesson 08, inside the layers: reference solutions and typical wrong answers."""
+"""Lesson 08, attention with a prefix: reference solution and typical wrong answers."""
 
 from __future__ import annotations
 
@@ -7,219 +7,385 @@ import math
 import torch
 from torch import Tensor
 
-from peftcourse.exercises.core import Mutant
-
-# --- prompts.shapes -------------------------------------------------------------------------------
-
-
-def shapes(prefix: Tensor, layers: int, heads: int, batch: int) -> tuple[Tensor, Tensor]:
-    split = prefix.unflatten(1, (layers, 2, heads, -1))  # (T, L, 2, H, D)
-    keys_values = split.permute(2, 1, 3, 0, 4)  # (2, L, H, T, D)
-    keys, values = keys_values.unsqueeze(2).expand(-1, -1, batch, -1, -1, -1)
-    return keys, values
-
-
-def _shapes_swapped(prefix, layers, heads, batch):
-    keys, values = shapes(prefix, layers, heads, batch)
-    return values, keys
-
-
-def _shapes_two_outside(prefix, layers, heads, batch):
-    split = prefix.unflatten(1, (2, layers, heads, -1)).permute(1, 2, 3, 0, 4)
-    keys, values = split.unsqueeze(2).expand(-1, -1, batch, -1, -1, -1)
-    return keys, values
-
-
-def _shapes_head_size_outside(prefix, layers, heads, batch):
-    split = prefix.unflatten(1, (layers, 2, -1, heads)).permute(2, 1, 4, 0, 3)
-    keys, values = split.unsqueeze(2).expand(-1, -1, batch, -1, -1, -1)
-    return keys, values
-
-
-def _shapes_reshaped(prefix, layers, heads, batch):
-    split = prefix.reshape(2, layers, heads, len(prefix), -1)
-    keys, values = split.unsqueeze(2).expand(-1, -1, batch, -1, -1, -1)
-    return keys, values
-
-
-def _shapes_tokens_reversed(prefix, layers, heads, batch):
-    return shapes(prefix.flip(0), layers, heads, batch)
-
-
-SHAPES = (
-    Mutant(
-        "keys-and-values-swapped",
-        _shapes_swapped,
-        "keys and values are swapped",
-        "Of the two in (T, L, 2, H, D) the first are the keys",
-    ),
-    Mutant(
-        "two-before-layers",
-        _shapes_two_outside,
-        "the row is read as all keys, then all values; it holds keys and values layer by layer",
-        "Split each row into (layers, 2, heads, head size), in this order",
-    ),
-    Mutant(
-        "head-size-before-heads",
-        _shapes_head_size_outside,
-        "numbers of different heads are mixed: head size and heads are split in the wrong order",
-        "Split each row into (layers, 2, heads, head size), in this order",
-    ),
-    Mutant(
-        "reshaped-not-permuted",
-        _shapes_reshaped,
-        "the shape is right, but reshape keeps the order in memory: tokens and layers are mixed",
-        "Split with unflatten first, then move the axes with permute",
-    ),
-    Mutant(
-        "tokens-reversed",
-        _shapes_tokens_reversed,
-        "the virtual tokens are in reverse order",
-        "Keep row t of the prefix as virtual token t",
-    ),
-)
-
-# --- prompts.attend -------------------------------------------------------------------------------
+from peftcourse.exercises.core import Mutant, slip
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, prefix_k: Tensor, prefix_v: Tensor) -> Tensor:
-    heads = q.shape[1]
-    keys, values = joined(k, prefix_k, heads), joined(v, prefix_v, heads)
-    return _softmax(q, keys, prefix_k.shape[1]) @ values
+    batch, heads, length, size = q.shape
+    tokens, shared = prefix_k.shape[1], heads // k.shape[1]
+    front_k, front_v = prefix_k.expand(batch, -1, -1, -1), prefix_v.expand(batch, -1, -1, -1)
+    keys = torch.cat([front_k, k], dim=2)  # (B, H, T + n, D)
+    values = torch.cat([front_v, v], dim=2)
+    keys = keys.repeat_interleave(shared, dim=1)  # (B, heads, T + n, D)
+    values = values.repeat_interleave(shared, dim=1)
+    scores = q @ keys.transpose(-1, -2) / math.sqrt(size)  # (B, heads, n, T + n)
+    hidden = torch.ones(length, tokens + length, dtype=torch.bool).triu(tokens + 1)
+    weights = scores.masked_fill(hidden, -math.inf).softmax(dim=-1)
+    return weights @ values
 
 
-def joined(given: Tensor, prefix: Tensor, heads: int) -> Tensor:
-    """[P; K] with each head repeated for the query heads that share it: (B, H, T + n, D)."""
-    both = torch.cat([prefix.expand(len(given), -1, -1, -1), given], dim=2)
-    return both.repeat_interleave(heads // both.shape[1], dim=1)
+KEYS_REPEATED = "keys.repeat_interleave(shared, dim=1)"
+VALUES_REPEATED = "values.repeat_interleave(shared, dim=1)"
+SCALE = " / math.sqrt(size)"
+MASKED = "scores.masked_fill(hidden, -math.inf).softmax(dim=-1)"
+MASK = "torch.ones(length, tokens + length, dtype=torch.bool).triu(tokens + 1)"
+ROOT = "Divide q @ keysᵀ once by the square root of the head size, q.shape[-1]"
+NEIGHBOURS = "Use repeat_interleave along the heads: neighbouring query heads share keys and values"
+OWN_PAST = "Hide key T + j from query i if j is greater than i: triu(T + 1)"
+MINUS_INFINITY = "Fill hidden scores with -inf before the softmax: then they get no weight"
+JOINED = "Join the keys first, [prefix_k; k], and take one softmax over all of them"
+FRONT = "Put prefix_k in front of the keys and prefix_v in front of the values: torch.cat, dim=2"
+TRAINS = "Leave out detach(), .data and torch.no_grad(): the prefix is what trains"
 
 
-def _softmax(q, keys, visible, scale=None):
-    """Attention weights; every query sees the first ``visible`` keys and its own past."""
-    scores = q @ keys.transpose(-1, -2) / (scale or math.sqrt(q.shape[-1]))
-    hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(visible + 1)
-    return scores.masked_fill(hidden, -math.inf).softmax(-1)
+def _two_softmaxes(text: str) -> str:
+    """The words for a softmax over the prefix and one over the text, which ``text`` combines."""
+    return (
+        "masked = scores.masked_fill(hidden, -math.inf)\n"
+        "    to_prefix = masked[..., :tokens].softmax(dim=-1)\n"
+        "    to_text = masked[..., tokens:].softmax(dim=-1)\n"
+        f"    weights = torch.cat([to_prefix, to_text], dim=-1){text}"
+    )
 
 
-def _attend_tiled(q, k, v, prefix_k, prefix_v):
-    groups = q.shape[1] // k.shape[1]
-    tiled = [tensor.repeat(1, groups, 1, 1) for tensor in (k, v)]
-    prefixes = [tensor.repeat(groups, 1, 1) for tensor in (prefix_k, prefix_v)]
-    return attend(q, *tiled, *prefixes)
-
-
-def _attend_causal_over_prefix(q, k, v, prefix_k, prefix_v):
-    heads = q.shape[1]
-    return _softmax(q, joined(k, prefix_k, heads), 0) @ joined(v, prefix_v, heads)
-
-
-def _attend_not_causal(q, k, v, prefix_k, prefix_v):
-    keys, values = (joined(*pair, q.shape[1]) for pair in ((k, prefix_k), (v, prefix_v)))
-    return _softmax(q, keys, keys.shape[2]) @ values
-
-
-def _attend_unscaled(q, k, v, prefix_k, prefix_v):
-    heads = q.shape[1]
-    weights = _softmax(q, joined(k, prefix_k, heads), prefix_k.shape[1], scale=1.0)
-    return weights @ joined(v, prefix_v, heads)
-
-
-def _attend_twice(q, k, v, prefix_k, prefix_v):
-    """Two softmaxes, one over the prefix and one over the text, added."""
-    tokens, heads = prefix_k.shape[1], q.shape[1]
-    keys, values = joined(k, prefix_k, heads), joined(v, prefix_v, heads)
-    to_prefix = _softmax(q, keys[:, :, :tokens], tokens) @ values[:, :, :tokens]
-    return to_prefix + _softmax(q, keys[:, :, tokens:], 0) @ values[:, :, tokens:]
-
-
-ATTEND = (
-    Mutant(
+ATTEND: tuple[Mutant, ...] = (
+    slip(
+        attend,
         "heads-tiled",
-        _attend_tiled,
-        "query heads read the wrong keys: heads are repeated as a b a b and not as a a b b",
-        "Use repeat_interleave along the heads: neighbouring query heads share keys and values",
+        KEYS_REPEATED,
+        "keys.repeat(1, shared, 1, 1)",
+        "query heads read the wrong keys: heads are repeated as a b a b (tiled) and not as a a b b",
+        NEIGHBOURS,
+        (VALUES_REPEATED, "values.repeat(1, shared, 1, 1)"),
     ),
-    Mutant(
-        "causal-over-prefix",
-        _attend_causal_over_prefix,
-        "the causal mask covers the prefix: the first tokens see only a part of it",
-        "Let every token see all T virtual tokens, and of the text its own past",
-    ),
-    Mutant(
-        "not-causal",
-        _attend_not_causal,
-        "tokens see what comes after them: there is no causal mask",
-        "Hide key T + j from query i if j is greater than i",
-    ),
-    Mutant(
+    slip(
+        attend,
         "not-scaled",
-        _attend_unscaled,
-        "the scores are not divided by √D",
-        "Divide q @ keysᵀ by the square root of the head size",
+        SCALE,
+        "",
+        "the scores are not divided by √D: the scale is missing",
+        ROOT,
     ),
-    Mutant(
+    slip(
+        attend,
+        "causal-over-prefix",
+        "triu(tokens + 1)",
+        "triu(1)",
+        "the causal mask covers the prefix: the first tokens do not see the whole prefix, since "
+        "the mask (or is_causal) is not shifted by T columns",
+        "Let every token see all T virtual tokens, and of the text its own past: triu(T + 1)",
+    ),
+    slip(
+        attend,
+        "not-causal",
+        "scores.masked_fill(hidden, -math.inf)",
+        "scores",
+        "tokens see what comes after them: there is no causal mask over the text",
+        OWN_PAST,
+    ),
+    slip(
+        attend,
+        "prefix-behind",
+        "[front_k, k]",
+        "[k, front_k]",
+        "the prefix is behind the text, not in front of it: there the causal mask hides parts of "
+        "it, and shows tokens that come later",
+        FRONT,
+        ("[front_v, v]", "[v, front_v]"),
+    ),
+    slip(
+        attend,
+        "detached",
+        "prefix_k.expand(batch, -1, -1, -1), prefix_v.expand(batch, -1, -1, -1)",
+        "prefix_k.detach().expand(batch, -1, -1, -1), prefix_v.detach().expand(batch, -1, -1, -1)",
+        "the output is right, but no gradient reaches the prefix: it is detached and does not "
+        "train",
+        TRAINS,
+    ),
+    slip(
+        attend,
+        "masked-with-zero",
+        "hidden, -math.inf",
+        "hidden, 0.0",
+        "hidden scores are 0 (or close to it), which still gets weight in the softmax: a mask "
+        "needs −inf",
+        MINUS_INFINITY,
+    ),
+    slip(
+        attend,
+        "own-token-hidden",
+        "triu(tokens + 1)",
+        "triu(tokens)",
+        "a query does not see its own token: the causal mask is off by one, one token too strict",
+        OWN_PAST,
+    ),
+    slip(
+        attend,
+        "next-token-seen",
+        "triu(tokens + 1)",
+        "triu(tokens + 2)",
+        "a query sees the next token, one of the future: the causal mask is off by one",
+        OWN_PAST,
+    ),
+    slip(
+        attend,
+        "divided-by-d",
+        "math.sqrt(size)",
+        "size",
+        "the scores are divided by D, not by its root √D: the root is missing, or the scale is "
+        "there twice (scaled_dot_product_attention scales by itself)",
+        ROOT,
+    ),
+    slip(
+        attend,
+        "softmax-over-queries",
+        "softmax(dim=-1)",
+        "softmax(dim=-2)",
+        "the softmax goes over the queries, the wrong axis: it belongs over the keys, the last one",
+        "softmax(dim=-1): the weights of one query add up to 1",
+    ),
+    slip(
+        attend,
+        "masked-after-softmax",
+        MASKED,
+        "scores.softmax(dim=-1).masked_fill(hidden, 0.0)",
+        "the mask comes after the softmax and not before it, so the weights that are left do not "
+        "add up to 1",
+        MINUS_INFINITY,
+    ),
+    slip(
+        attend,
         "two-softmaxes",
-        _attend_twice,
-        "prefix and text have a softmax each, so the weights of a token add up to 2",
-        "Join the keys first, and take one softmax over all of them",
+        "weights = " + MASKED,
+        _two_softmaxes(""),
+        "prefix and text have a softmax each, and both are added: the weights of a token add up "
+        "to 2, where one softmax goes over both together",
+        JOINED,
     ),
-    Mutant(
+    slip(
+        attend,
+        "mean-of-softmaxes",
+        "weights = " + MASKED,
+        _two_softmaxes(" / 2"),
+        "prefix and text have a softmax each, and their mean is taken: the prefix always gets "
+        "half, where one softmax over both together decides its share",
+        JOINED,
+    ),
+    slip(
+        attend,
+        "keys-tiled",
+        KEYS_REPEATED,
+        "keys.repeat(1, shared, 1, 1)",
+        "query heads read the wrong keys: the heads of the keys are tiled, a b a b, those of the "
+        "values are not",
+        NEIGHBOURS,
+    ),
+    slip(
+        attend,
+        "values-tiled",
+        VALUES_REPEATED,
+        "values.repeat(1, shared, 1, 1)",
+        "query heads read the wrong values: the heads of the values are tiled, a b a b, those of "
+        "the keys are not",
+        NEIGHBOURS,
+    ),
+    slip(
+        attend,
+        "root-of-the-width",
+        "math.sqrt(size)",
+        "math.sqrt(heads * size)",
+        "the scores are divided by the root of all heads together, √(heads · D), where D is the "
+        "size of one head",
+        ROOT,
+    ),
+    slip(
+        attend,
+        "root-of-the-length",
+        "math.sqrt(size)",
+        "math.sqrt(tokens + length)",
+        "the scores are divided by the root of the number of keys, not by √D: the scale is the "
+        "size of a head",
+        ROOT,
+    ),
+    slip(
+        attend,
+        "root-of-the-text",
+        "math.sqrt(size)",
+        "math.sqrt(length)",
+        "the scores are divided by the root of the number of tokens, not by √D: the scale is the "
+        "size of a head",
+        ROOT,
+    ),
+    slip(
+        attend,
+        "root-of-the-heads",
+        "math.sqrt(size)",
+        "math.sqrt(heads)",
+        "the scores are divided by the root of the number of heads, not by √D: the scale is the "
+        "size of a head",
+        ROOT,
+    ),
+    slip(
+        attend,
+        "multiplied-by-root",
+        SCALE,
+        " * math.sqrt(size)",
+        "the scores are multiplied by √D, where they should be divided by it: the scale is upside "
+        "down",
+        ROOT,
+    ),
+    slip(
+        attend,
+        "mask-upside-down",
+        MASK,
+        "torch.cat([torch.zeros(length, tokens), torch.ones(length, length).tril(-1)], 1).bool()",
+        "the mask is the wrong way round: it hides the past and shows the future of the text",
+        OWN_PAST,
+    ),
+    slip(
+        attend,
+        "mask-upside-down-own-hidden",
+        MASK,
+        "torch.cat([torch.zeros(length, tokens), torch.ones(length, length).tril()], 1).bool()",
+        "the mask is the wrong way round: it hides the past and a query's own token, and shows the "
+        "future",
+        OWN_PAST,
+    ),
+    slip(
+        attend,
+        "mask-inverted",
+        MASK,
+        "torch.ones(length, tokens + length, dtype=torch.bool).tril(tokens)",
+        "the mask is inverted (True the wrong way round): prefix and past are hidden, the future "
+        "is seen, and the last token sees nothing",
+        "True hides in masked_fill, and shows in the attn_mask of scaled_dot_product_attention",
+    ),
+    slip(
+        attend,
+        "mask-inverted-no-nan",
+        MASK,
+        "torch.ones(length, tokens + length, dtype=torch.bool).tril(tokens)",
+        "the mask is inverted (True the wrong way round): prefix and past are hidden, and only the "
+        "future is seen",
+        "True hides in masked_fill, and shows in the attn_mask of scaled_dot_product_attention",
+        (MASKED, MASKED + ".nan_to_num(0.0)"),
+    ),
+    slip(
+        attend,
+        "text-hidden",
+        MASK,
+        "torch.arange(tokens + length).expand(length, -1) >= tokens",
+        "the whole text is hidden: every query sees the prefix and nothing of its own past",
+        OWN_PAST,
+    ),
+    slip(
+        attend,
+        "prefix-hidden",
+        MASK,
+        "torch.cat([torch.ones(length, tokens), torch.ones(length, length).triu(1)], 1).bool()",
+        "the whole prefix is hidden from every query: it changes nothing",
+        "Hide no column of the prefix: of the mask's columns the first T are all False",
+    ),
+    slip(
+        attend,
+        "keys-behind",
+        "[front_k, k]",
+        "[k, front_k]",
+        "the prefix's keys are behind the text's, its values in front: keys and values no longer "
+        "belong together",
+        FRONT,
+    ),
+    slip(
+        attend,
+        "values-behind",
+        "[front_v, v]",
+        "[v, front_v]",
+        "the prefix's values are behind the text's, its keys in front: keys and values no longer "
+        "belong together",
+        FRONT,
+    ),
+    slip(
+        attend,
+        "prefix-swapped",
+        "[front_k, k]",
+        "[front_v, k]",
+        "keys and values of the prefix are swapped: prefix_v is with the keys, prefix_k with the "
+        "values",
+        FRONT,
+        ("[front_v, v]", "[front_k, v]"),
+    ),
+    slip(
+        attend,
+        "text-swapped",
+        "[front_k, k]",
+        "[front_k, v]",
+        "keys and values of the text are swapped: v is with the keys, k with the values",
+        FRONT,
+        ("[front_v, v]", "[front_v, k]"),
+    ),
+    slip(
+        attend,
+        "prefix-keys-as-values",
+        "[front_v, v]",
+        "[front_k, v]",
+        "prefix_k is in front of the values, too: there prefix_v belongs",
+        FRONT,
+    ),
+    slip(
+        attend,
+        "prefix-values-as-keys",
+        "[front_k, k]",
+        "[front_v, k]",
+        "prefix_v is in front of the keys, too: there prefix_k belongs",
+        FRONT,
+    ),
+    slip(
+        attend,
         "values-zero",
-        lambda q, k, v, prefix_k, prefix_v: attend(q, k, v, prefix_k, 0 * prefix_v),
-        "the prefix takes attention and gives nothing back: its values are zero",
+        "[front_v, v]",
+        "[0 * front_v, v]",
+        "the prefix takes attention and gives nothing back: its values are zero or missing",
         "Put prefix_v in front of the values, as prefix_k in front of the keys",
     ),
-    Mutant(
-        "detached",
-        lambda q, k, v, prefix_k, prefix_v: attend(q, k, v, prefix_k.detach(), prefix_v.detach()),
-        "the output is right, but no gradient reaches the prefix",
-        "Leave out detach(), .data and torch.no_grad(): the prefix is what trains",
+    slip(
+        attend,
+        "keys-for-values",
+        "return weights @ values",
+        "return weights @ keys",
+        "the weights are applied to the keys: the values are never used",
+        "Return weights @ values",
     ),
-)
-
-# --- prompts.mass ---------------------------------------------------------------------------------
-
-
-def mass(weights: Tensor, given: Tensor, tokens: int) -> float:
-    share = weights[..., :tokens].sum(dim=-1).mean(dim=1)  # (B, n)
-    return share[given.bool()].mean().item()
-
-
-def _mass_by_row(weights, given, tokens):
-    share = weights[..., :tokens].sum(dim=-1).mean(dim=1)
-    rows = [row[seen].mean() for row, seen in zip(share, given.bool(), strict=True)]
-    return torch.stack(rows).mean().item()
-
-
-MASS = (
-    Mutant(
-        "mean-over-virtual-tokens",
-        lambda weights, given, tokens: mass(weights, given, tokens) / tokens,
-        "the mean over the {tokens} virtual tokens instead of their sum",
-        "Add the weights of the virtual tokens: a share is of the whole",
+    slip(
+        attend,
+        "no-softmax",
+        MASKED,
+        "scores.masked_fill(hidden, 0.0)",
+        "the softmax is missing: scores are used as weights, and do not add up to 1",
+        "Take softmax(dim=-1) of the masked scores",
     ),
-    Mutant(
-        "padding-included",
-        lambda weights, given, tokens: mass(weights, torch.ones_like(given), tokens),
-        "queries of the padding are averaged too",
-        "Keep only the positions where the mask is 1",
+    slip(
+        attend,
+        "softmax-over-heads",
+        "softmax(dim=-1)",
+        "softmax(dim=1)",
+        "the softmax goes over the heads, the wrong axis: it belongs over the keys, the last one",
+        "softmax(dim=-1): the weights of one query add up to 1",
     ),
-    Mutant(
-        "mean-of-texts",
-        _mass_by_row,
-        "a mean of each text's mean: tokens of short texts count more",
-        "Take one mean over all tokens of the batch",
+    slip(
+        attend,
+        "softmax-over-batch",
+        "softmax(dim=-1)",
+        "softmax(dim=0)",
+        "the softmax goes over the batch, the wrong axis: it belongs over the keys, the last one",
+        "softmax(dim=-1): the weights of one query add up to 1",
     ),
-    Mutant(
-        "the-text-instead",
-        lambda weights, given, tokens: 1 - mass(weights, given, tokens),
-        "this is the share of the text: the virtual tokens have the rest",
-        "Take the first columns: weights[..., :tokens]",
-    ),
-    Mutant(
-        "last-columns",
-        lambda weights, given, tokens: mass(weights.flip(-1), given, tokens),
-        "the last columns are added; virtual tokens are the first",
-        "Take the first columns: weights[..., :tokens]",
+    slip(
+        attend,
+        "first-head-for-all",
+        KEYS_REPEATED,
+        "keys[:, :1].expand(-1, heads, -1, -1)",
+        "all query heads read the first head of keys and values: each group has a head of its own",
+        NEIGHBOURS,
+        (VALUES_REPEATED, "values[:, :1].expand(-1, heads, -1, -1)"),
     ),
 )

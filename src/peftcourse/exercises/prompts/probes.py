@@ -28,27 +28,44 @@ def count(answer: Any, case: Case) -> Outcome:
 
 
 def shapes(answer: Any, case: Case) -> Outcome:
-    keys, values = answer(case["prefix"], case["layers"], case["heads"], case["batch"])
-    return {"keys": keys, "values": values}
+    """Keys and values, and the gradient that each of them sends to the prefix."""
+    prefix = case["prefix"].clone().requires_grad_()
+    keys, values = answer(prefix, case["layers"], case["heads"], case["batch"])
+    return {
+        "keys": keys,
+        "values": values,
+        "gradient through the keys": _gradients(keys, [prefix])[0],
+        "gradient through the values": _gradients(values, [prefix])[0],
+    }
 
 
 def attend(answer: Any, case: Case) -> Outcome:
-    """The output, and the gradient of the prefix that a training step would use."""
-    inputs = [case[name].clone() for name in ("q", "k", "v", "prefix_k", "prefix_v")]
-    prefix = [tensor.requires_grad_() for tensor in inputs[3:]]
+    """The output and its gradients, and the output on three changes of the inputs."""
+    names = ("q", "k", "v", "prefix_k", "prefix_v")
+    given = [case[name] for name in names]
+    inputs = [tensor.clone().requires_grad_() for tensor in given]
     output = answer(*inputs)
-    keys, values = _gradients(output, prefix)
+    gradients = _gradients(output, inputs)
+    q, k, v, prefix_k, prefix_v = (tensor.clone() for tensor in given)
+    later = torch.zeros_like(k)
+    later[:, :, -1] = 1  # only the last token of the text
     return {
         "output": output,
-        "gradient of the prefix's keys": keys,
-        "gradient of its values": values,
+        "output, every value 1": answer(
+            q, k, torch.ones_like(v), prefix_k, torch.ones_like(prefix_v)
+        ),
+        "output, last token changed": answer(q, k + later, v + later, prefix_k, prefix_v),
+        "output, virtual tokens reversed": answer(q, k, v, prefix_k.flip(1), prefix_v.flip(1)),
+        **{f"gradient of {name}": one for name, one in zip(names, gradients, strict=True)},
     }
 
 
 def _gradients(output: Any, inputs: list[Tensor]) -> list[Tensor]:
     """Of the sum of squares of an output; zero where it does not depend on an input."""
     if isinstance(output, Tensor) and output.requires_grad:
-        found = torch.autograd.grad(output.square().sum(), inputs, allow_unused=True)
+        found = torch.autograd.grad(
+            output.square().sum(), inputs, allow_unused=True, retain_graph=True
+        )
     else:
         found = [None] * len(inputs)
     return [
@@ -58,7 +75,11 @@ def _gradients(output: Any, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def mask(answer: Any, case: Case) -> Outcome:
+    """The positions as int64 if they are whole numbers of any size: the text asks for no other."""
     widened, positions = answer(case["mask"], case["tokens"])
+    whole = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    if isinstance(positions, Tensor) and positions.dtype in whole:
+        positions = positions.long()
     return {"mask": widened, "positions": positions}
 
 
@@ -70,16 +91,19 @@ def concat(answer: Any, case: Case) -> Outcome:
 
 
 def init(answer: Any, case: Case) -> Outcome:
-    """From a table that trains, as in a model that is not frozen yet."""
+    """From a table that trains, as in a model that is not frozen yet; then the prompt is moved."""
     table = case["table"].clone().requires_grad_()
-    prompt = answer(table, list(case["ids"]), case["tokens"])
-    return {
-        "prompt": prompt,
+    prompt = answer(table, case["ids"], case["tokens"])
+    outcome = {
+        "prompt": prompt.detach().clone() if isinstance(prompt, Tensor) else prompt,
         "prompts that are an nn.Parameter": int(isinstance(prompt, torch.nn.Parameter)),
         "prompts that train on their own": int(
             isinstance(prompt, Tensor) and prompt.is_leaf and prompt.requires_grad
         ),
     }
+    if isinstance(prompt, Tensor):
+        prompt.data.add_(1)
+    return {**outcome, "table after a step of the prompt": table}
 
 
 def mass(answer: Any, case: Case) -> Outcome:
