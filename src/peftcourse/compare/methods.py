@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import peftlab
@@ -207,6 +208,8 @@ def prepare(model: nn.Module, name: str, learning_rate: float, steps: int) -> Pr
     if method.four_bit:
         peftlab.quantize_model(model)
     if method.config is None:
+        if model.dtype == torch.float16:  # the base of a GPU without bfloat16
+            model.float()  # float16 cannot hold AdamW's small numbers
         model.requires_grad_(True)
         return Prepared()
     config = method.config(steps)

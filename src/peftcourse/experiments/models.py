@@ -24,6 +24,7 @@ import torch
 from safetensors import SafetensorError
 
 from peftcourse.experiments import smollm2
+from peftcourse.experiments.precision import autocast_dtype
 from peftlab.errors import PeftlabError
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def load(
             2023, §3), through bitsandbytes. PEFTLAB_4BIT=1 asks for it everywhere.
         device: Where to put the model; without it the GPU if there is one, else the CPU.
         dtype: Type of the weights that are not in 4 bit, and of 4-bit arithmetic; without it
-            bfloat16 on a GPU and float32 elsewhere.
+            bfloat16 on a GPU that computes in it (float16 on an older one, as a T4) and float32
+            elsewhere.
 
     Returns:
         The model in eval mode, its tokenizer, and the name it was found by.
@@ -73,7 +75,7 @@ def load(
     name = _name(name)
     four_bit = four_bit or four_bit_wanted()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+    dtype = dtype or autocast_dtype(device) or torch.float32
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}  # never pickle
     if four_bit:
         options |= {"quantization_config": _nf4(dtype), "device_map": {"": device}}

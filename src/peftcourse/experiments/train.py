@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from peftcourse.experiments import precision
 from peftcourse.experiments.evaluate import count_targets, next_token_loss
 from peftcourse.experiments.evaluate import loss as validation_loss
 from peftcourse.experiments.tasks import Encoded, collate
@@ -169,8 +170,10 @@ def train(
 ) -> History:
     """Train the parameters that require gradients, in place.
 
-    On a GPU the forward pass runs in bfloat16 under autocast, while the trained parameters and
-    the optimizer stay in their own precision.
+    On a GPU the forward pass runs in 16 bit under autocast, while the trained parameters and the
+    optimizer stay in their own precision. Where the GPU has no bfloat16 that is float16, whose
+    smallest numbers lose small gradients: the loss is scaled up before backward, and the gradients
+    down again (Micikevicius et al. 2018, "Mixed Precision Training", §3.2).
 
     Args:
         model: a causal language model; the trained parameters are those with ``requires_grad``.
@@ -195,8 +198,8 @@ def train(
         The history, from step 1 also when resumed.
 
     Raises:
-        PeftlabError: nothing would train, there are no examples, an adapter is merged, the groups
-            or a checkpoint do not fit, or the loss is not finite.
+        PeftlabError: nothing would train, or something would in float16; there are no examples, an
+            adapter is merged, the groups or a checkpoint do not fit, or the loss is not finite.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
@@ -209,11 +212,20 @@ def train(
         raise PeftlabError("own_step takes one batch and no penalty; leave accumulation at 1.")
     if config.patience and not validation:
         raise PeftlabError("early stopping needs validation examples; give train(..., validation).")
+    halves = [name for name, parameter in trained.items() if parameter.dtype == torch.float16]
+    if halves:
+        raise PeftlabError(
+            f"{halves[0]} trains in float16, which cannot hold AdamW's small numbers; make the "
+            "parameters that train float32 first: model.float(). Autocast multiplies in 16 bit."
+        )
     refuse_merged([layer for _, layer in adapter_layers(model)], "train")
 
     device = next(iter(trained.values())).device
     pad_id = getattr(model.config, "pad_token_id", None) or 0  # masked, so any id will do
     optimizer = _optimizer(trained, groups, config)
+    scaler = torch.amp.GradScaler(
+        device.type, enabled=precision.autocast_dtype(device) == torch.float16
+    )
     history, lowest = History(), _Lowest()
     was_training = model.training
     cuda_devices = [device] if device.type == "cuda" else []
@@ -222,7 +234,7 @@ def train(
         torch.manual_seed(config.seed)
         if resume and (Path(folder) / CHECKPOINT_FILE).exists():
             history, lowest = _restore(
-                Path(folder) / CHECKPOINT_FILE, config, model, trained, optimizer, device
+                Path(folder) / CHECKPOINT_FILE, config, model, trained, optimizer, scaler, device
             )
         elif validation:
             history.validation.append((0, validation_loss(model, validation)))
@@ -254,7 +266,7 @@ def train(
             ]
             if own_step is None:
                 loss = _train_step(
-                    model, parts, optimizer, trained, config.max_grad_norm, device, penalty
+                    model, parts, optimizer, scaler, trained, config.max_grad_norm, device, penalty
                 )
             else:
                 batch = {name: tensor.to(device) for name, tensor in parts[0].items()}
@@ -278,7 +290,7 @@ def train(
             history.kept = step
             if _due(step, config.checkpoint_every):
                 file = Path(folder) / CHECKPOINT_FILE
-                _store(file, config, trained, optimizer, history, lowest, device)
+                _store(file, config, trained, optimizer, scaler, history, lowest, device)
             shown = {"validation": f"{history.validation[-1][1]:.3f}"} if validation else {}
             bar.set_postfix(loss=f"{loss:.3f}", **shown)
         bar.close()
@@ -318,6 +330,7 @@ def _train_step(
     model: nn.Module,
     parts: Sequence[dict[str, Tensor]],
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     trained: dict[str, nn.Parameter],
     max_grad_norm: float,
     device: torch.device,
@@ -331,16 +344,19 @@ def _train_step(
     total = 0.0
     for part in parts:
         part = {name: tensor.to(device) for name, tensor in part.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        dtype = precision.autocast_dtype(device)
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
             logits = model(part["input_ids"], attention_mask=part["attention_mask"]).logits
         loss = next_token_loss(logits, part["labels"], reduction="sum") / targets
-        loss.backward()
+        scaler.scale(loss).backward()
         total += loss.item()
     if penalty is not None:
-        penalty(model).backward()
+        scaler.scale(penalty(model)).backward()
     if math.isfinite(total):  # one step along NaN would turn every parameter into NaN
+        scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(trained.values(), max_grad_norm)
-        optimizer.step()
+        scaler.step(optimizer)  # no step where scaled gradients overflowed: the scale is halved
+        scaler.update()
     return total
 
 
@@ -356,6 +372,7 @@ def _store(
     config: TrainConfig,
     trained: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     history: History,
     lowest: _Lowest,
     device: torch.device,
@@ -376,6 +393,7 @@ def _store(
         tensors[f"lowest.{name}"] = tensor
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"config": json.dumps(asdict(config)), "history": json.dumps(asdict(history))}
+    metadata["scaler"] = json.dumps(scaler.state_dict())
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".partial")
     save_file(tensors, temporary, metadata=metadata)
@@ -388,6 +406,7 @@ def _restore(
     model: nn.Module,
     trained: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     device: torch.device,
 ) -> tuple[History, _Lowest]:
     """Read what ``_store`` wrote; nothing is changed unless all of it fits."""
@@ -414,12 +433,16 @@ def _restore(
         for name, parameter in trained.items():
             parameter.copy_(tensors[f"parameter.{name}"])
             for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = tensors[f"optimizer.{key}.{name}"]
+                value = tensors.get(f"optimizer.{key}.{name}")
+                if value is None:  # no step was taken yet: every loss so far was scaled too far
+                    continue
                 # AdamW counts its steps on the CPU and keeps its moments beside the parameter.
                 optimizer.state[parameter][key] = value if key == "step" else value.to(device)
     torch.set_rng_state(tensors["rng.cpu"])
     if device.type == "cuda" and "rng.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    if state := json.loads(metadata.get("scaler", "{}")):  # none where no loss is scaled
+        scaler.load_state_dict(state)
     history = History(**json.loads(metadata["history"]))
     history.validation = [(step, value) for step, value in history.validation]
     lowest = _Lowest()

@@ -163,25 +163,40 @@ def _without_answer(cell: NotebookNode, source: Path, number: int) -> str:
     return text
 
 
+_SETUP_LINES = """\
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec("peftlab"):
+"""
+_FROM_ADDRESS = """\
+# Colab installs the course here; anywhere else this cell does nothing.
+{lines}\
+    %pip install --quiet "peftlab[labs] @ git+{url}"
+"""
+_FROM_WHEEL = """\
+# On Colab, upload the course's wheel when asked (`pip wheel --no-deps .` makes it);
+# anywhere else this cell does nothing.
+{lines}\
+    from google.colab import files
+
+    for name, content in files.upload().items():  # none if the upload is cancelled
+        # Uploaded twice, a file is called "name (1).whl", which pip does not take.
+        wheel = name.split(" (")[0].removesuffix(".whl") + ".whl"
+        with open(wheel, "wb") as file:
+            file.write(content)
+        %pip install --quiet "./{{wheel}}[labs]"
+    importlib.invalidate_caches()
+    if not importlib.util.find_spec("peftlab"):
+        print("Nothing is installed. Run this cell again, and choose the file peftlab-….whl.")
+"""
+
+
 def _setup_cell(root: Path) -> str:
-    """The first code cell: installs the package on Colab, and does nothing elsewhere."""
+    """The first code cell: installs what the labs import on Colab, and does nothing elsewhere."""
     url = _repository_url(root)
-    if url:
-        comment = "# Colab installs the course here; anywhere else this cell does nothing."
-        install = [f'    %pip install --quiet "peftlab @ git+{url}"']
-    else:
-        comment = (
-            "# On Colab, upload the course's wheel when asked (`pip wheel --no-deps .` makes it);\n"
-            "# anywhere else this cell does nothing."
-        )
-        install = [
-            "    from google.colab import files",
-            "",
-            "    wheel = next(iter(files.upload()))",
-            "    %pip install --quiet {wheel}",
-        ]
-    condition = 'if "google.colab" in sys.modules and not importlib.util.find_spec("peftlab"):'
-    return "\n".join([comment, "import importlib.util", "import sys", "", condition, *install])
+    text = _FROM_ADDRESS if url else _FROM_WHEEL
+    return text.format(lines=_SETUP_LINES, url=url).rstrip()
 
 
 def _repository_url(root: Path) -> str:

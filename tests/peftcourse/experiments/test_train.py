@@ -9,7 +9,7 @@ import tqdm
 from small_models import build
 
 import peftlab
-from peftcourse.experiments import evaluate
+from peftcourse.experiments import evaluate, precision
 from peftcourse.experiments.train import (
     CHECKPOINT_FILE,
     TrainConfig,
@@ -345,3 +345,63 @@ def test_the_progress_bar_can_be_switched_off(capfd, monkeypatch):
 def test_next_token_loss_of_a_uniform_model_is_the_log_of_the_vocabulary():
     logits, labels = torch.zeros(2, 5, 61), torch.randint(0, 61, (2, 5))
     assert evaluate.next_token_loss(logits, labels).item() == pytest.approx(math.log(61))
+
+
+@pytest.fixture
+def old_gpu(monkeypatch):
+    """Training as on a GPU without bfloat16, on the CPU: autocast and a scaled loss in float16."""
+    monkeypatch.setattr(precision, "autocast_dtype", lambda device: torch.float16)
+
+
+def test_float16_training_scales_the_loss_and_agrees_with_float32(old_gpu, monkeypatch):
+    data, config = examples(), TrainConfig(steps=12, batch_size=4, learning_rate=1e-2)
+    half = adapted()
+    history = train(half, data, config, progress=False)
+    monkeypatch.undo()
+    single = adapted()
+    expected = train(single, data, config, progress=False)
+    assert history.losses != expected.losses  # it did compute in 16 bit
+    assert history.losses == pytest.approx(expected.losses, rel=5e-2)
+    assert all(p.dtype == torch.float32 for p in half.parameters())
+
+
+def test_a_step_that_overflows_in_float16_is_left_out_and_the_scale_halved(old_gpu, monkeypatch):
+    scalers = []
+    make = torch.amp.GradScaler
+
+    def far_too_large(*arguments, **options):
+        scalers.append(make(*arguments, init_scale=2.0**120, **options))
+        return scalers[-1]
+
+    monkeypatch.setattr(torch.amp, "GradScaler", far_too_large)
+    model = adapted()
+    before = parameters(model)
+    train(model, examples(), TrainConfig(steps=3, batch_size=4), progress=False)
+    assert same(parameters(model), before)
+    assert scalers[0].get_scale() == 2.0**117
+
+
+def test_a_float16_run_resumes_to_the_same_bits(old_gpu, tmp_path):
+    data = examples()
+    config = TrainConfig(steps=6, batch_size=3, checkpoint_every=3)
+    whole = adapted()
+    train(whole, data, config, folder=tmp_path / "whole", progress=False)
+
+    class Killed(Exception):
+        pass
+
+    def die(step, _):
+        if step == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(adapted(), data, config, folder=tmp_path, on_step=die, progress=False)
+    resumed = adapted()
+    train(resumed, data, config, folder=tmp_path, resume=True, progress=False)
+    assert same(parameters(resumed), parameters(whole))
+
+
+def test_parameters_in_float16_are_refused_before_anything_is_trained():
+    model = build("llama", torch.float16)
+    with pytest.raises(PeftlabError, match=r"trains in float16.*model\.float\(\)"):
+        train(model, examples(), TrainConfig(steps=1), progress=False)
