@@ -412,15 +412,28 @@ def _holding(
     for symptom in reference.exercise.symptoms:
         holds = all(
             symptom.part in parts
-            and (
-                symptom.when is None
-                or symptom.when(reference.cases[i], reference.expected[i], outcomes[i])
-            )
+            and _shows(symptom, reference.cases[i], reference.expected[i], outcomes[i])
             for i, parts in zip(failed, wrong, strict=True)
         )
         if holds:
             found.append(symptom)
     return found
+
+
+def _shows(symptom: Symptom, case: Case, expected: Outcome, observed: Outcome) -> bool:
+    """Whether its condition holds; not where the outcome lacks what it looks at.
+
+    Where the value is of another type, or right but for its dtype, that is what there is to say.
+    """
+    seen = observed.get(symptom.part)
+    if isinstance(seen, str) or agree(expected.get(symptom.part), seen):
+        return False
+    if symptom.when is None:
+        return True
+    try:
+        return bool(symptom.when(case, expected, observed))
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
+        return False
 
 
 def _seen(found: Sequence[Explanation], case: Case, verdict: Verdict) -> tuple[str, str]:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from peftcourse.exercises.adapters import cases, inside, probes, weights
+from peftcourse.exercises.adapters import (
+    affine,
+    biases,
+    block,
+    bottleneck,
+    cases,
+    counting,
+    overhead,
+    probes,
+    scales,
+)
 from peftcourse.exercises.adapters.report import REPORT
 from peftcourse.exercises.core import Exercise
 
@@ -25,8 +35,8 @@ PARTS = (
         meaning="the width m sets the price: it plays the part of LoRA's rank.",
         cases=cases.count,
         probe=probes.count,
-        solution=inside.count,
-        mutants=inside.COUNT,
+        solution=counting.count,
+        mutants=counting.COUNT,
     ),
     Exercise(
         id="adapters.layer",
@@ -46,8 +56,9 @@ PARTS = (
         meaning="inserted anywhere, it changes nothing until it has learned something.",
         cases=cases.layer,
         probe=probes.layer,
-        solution=inside.Adapter,
-        mutants=inside.LAYER,
+        solution=bottleneck.Adapter,
+        mutants=bottleneck.LAYER,
+        symptoms=bottleneck.LAYER_SYMPTOMS,
     ),
     Exercise(
         id="adapters.block",
@@ -68,8 +79,9 @@ PARTS = (
         meaning="the same small network reads different things, and costs time in different ways.",
         cases=cases.block,
         probe=probes.block,
-        solution=inside.block,
-        mutants=inside.BLOCK,
+        solution=block.block,
+        mutants=block.BLOCK,
+        symptoms=block.BLOCK_SYMPTOMS,
     ),
     Exercise(
         id="adapters.affine",
@@ -90,8 +102,9 @@ PARTS = (
         meaning="what is left is what no weight and no bias can do.",
         cases=cases.affine,
         probe=probes.affine,
-        solution=weights.affine,
-        mutants=weights.AFFINE,
+        solution=affine.affine,
+        mutants=affine.AFFINE,
+        symptoms=affine.AFFINE_SYMPTOMS,
     ),
     Exercise(
         id="adapters.ia_merge",
@@ -110,8 +123,9 @@ PARTS = (
         meaning="IA³ leaves no trace in the running model: the weights are other numbers.",
         cases=cases.ia3,
         probe=probes.ia3,
-        solution=weights.ia3,
-        mutants=weights.IA3,
+        solution=scales.ia3,
+        mutants=scales.IA3,
+        symptoms=scales.IA3_SYMPTOMS,
     ),
     Exercise(
         id="adapters.biases",
@@ -131,8 +145,9 @@ PARTS = (
         meaning="names are all that a framework has to go by, so match them exactly.",
         cases=cases.biases,
         probe=probes.biases,
-        solution=weights.biases,
-        mutants=weights.BIASES,
+        solution=biases.biases,
+        mutants=biases.BIASES,
+        symptoms=biases.BIASES_SYMPTOMS,
     ),
     Exercise(
         id="adapters.overhead",
@@ -152,8 +167,9 @@ PARTS = (
         meaning="you can now tell three per cent from noise, and say how you know.",
         cases=cases.overhead,
         probe=probes.overhead,
-        solution=weights.overhead,
-        mutants=weights.OVERHEAD,
+        solution=overhead.overhead,
+        mutants=overhead.OVERHEAD,
+        symptoms=overhead.OVERHEAD_SYMPTOMS,
         allows=("torch", "numpy", "math", "statistics"),
     ),
     REPORT,

@@ -6,22 +6,29 @@ in a model without grouped queries. Only there does scaling the wrong axis run a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator
 
 from peftcourse.exercises.draw import different, integer, normal
 from peftcourse.exercises.observe import Case
 
+STYLES = ("houlsby", "pfeiffer", "parallel")
+
 
 def count(rng: Generator) -> list[Case]:
+    depths, widths, sizes = (
+        different(rng, 3, low, high) for low, high in ((6, 40), (4, 40), (5, 60))
+    )
     return [
         {
             "style": style,
-            "layers": integer(rng, 6, 40),
-            "hidden_size": 64 * integer(rng, 4, 40),
-            "size": integer(rng, 5, 60),
+            "layers": depths[i],
+            "hidden_size": 64 * widths[i],
+            "size": sizes[i],
         }
-        for style in ("houlsby", "pfeiffer", "parallel")
+        for i, style in enumerate(STYLES)
     ]
 
 
@@ -34,10 +41,11 @@ def layer(rng: Generator) -> list[Case]:
             {
                 "h": normal(rng, batch, tokens, width, dtype=dtype),
                 "size": size,
-                "W_down": normal(rng, size, width, dtype=dtype),
-                "b_down": normal(rng, size, dtype=dtype),
-                "W_up": normal(rng, width, size, dtype=dtype),
-                "b_up": normal(rng, width, dtype=dtype),
+                "down_weight": normal(rng, size, width, dtype=dtype),
+                "down_bias": normal(rng, size, dtype=dtype),
+                "up_weight": normal(rng, width, size, dtype=dtype),
+                "up_bias": normal(rng, width, dtype=dtype),
+                "pull": normal(rng, batch, tokens, width, dtype=dtype),
             }
         )
     return cases
@@ -46,18 +54,20 @@ def layer(rng: Generator) -> list[Case]:
 def block(rng: Generator) -> list[Case]:
     """A block for each style; its parts are small functions of these tensors, see the probe."""
     cases = []
-    for style in ("houlsby", "pfeiffer", "parallel"):
+    for style in STYLES:
         batch, tokens = different(rng, 2, 2, 5)
         width = integer(rng, 6, 9)
         cases.append(
             {
                 "style": style,
                 "x": normal(rng, batch, tokens, width),
-                "gains": 1 + 0.5 * normal(rng, 2, width),
+                "gain_1": 1 + 0.5 * normal(rng, width),
+                "gain_2": 1 + 0.5 * normal(rng, width),
                 **{
                     name: normal(rng, width, width) / width**0.5
                     for name in ("attention", "feed_forward", "adapter_1", "adapter_2")
                 },
+                "pull": normal(rng, batch, tokens, width),
             }
         )
     return cases
@@ -65,11 +75,14 @@ def block(rng: Generator) -> list[Case]:
 
 def ia3(rng: Generator) -> list[Case]:
     cases = []
-    widths = different(rng, 3, 4, 9)
-    for width, where, dtype in zip(
-        widths, ("output", "input", "output"), (torch.float64, torch.float64, torch.float32),
-        strict=True,
-    ):  # fmt: skip
+    widths = different(rng, 4, 4, 9)
+    kinds = (
+        ("output", torch.float64),
+        ("input", torch.float64),
+        ("output", torch.float32),
+        ("input", torch.float32),
+    )
+    for width, (where, dtype) in zip(widths, kinds, strict=True):
         cases.append(
             {
                 "W": normal(rng, width, width, dtype=dtype),
@@ -82,13 +95,16 @@ def ia3(rng: Generator) -> list[Case]:
 
 
 # Parameters of a made-up model, with their number of dimensions: names that real models have.
-# T5 calls a table `relative_attention_bias`, Swin one `relative_position_bias_table`.
+# T5 calls a table `relative_attention_bias`, Swin one `relative_position_bias_table`. The model has
+# a bias of its own, as some heads have, and one bias of two dimensions.
 NAMES = {
+    "bias": 1,
     "embedding.weight": 2,
     "layers.0.attention.relative_attention_bias.weight": 2,
     "layers.0.attention.query.weight": 2,
     "layers.0.attention.query.bias": 1,
     "layers.0.attention.position_bias": 2,
+    "layers.0.positions.bias": 2,
     "layers.0.norm.weight": 1,
     "layers.0.norm.bias": 1,
     "layers.1.mlp.up.weight": 2,
@@ -99,17 +115,52 @@ NAMES = {
     "head.weight": 2,
     "head.bias": 1,
 }
+KINDS = {
+    "layers.0.attention.query": "linear",
+    "layers.0.norm": "norm",
+    "layers.1.mlp.up": "linear",
+    "layers.1.norm": "norm",
+    "head": "linear",
+}
+GROUPS = {
+    "biases of linear layers": [
+        "layers.0.attention.query.bias",
+        "layers.1.mlp.up.bias",
+        "head.bias",
+    ],
+    "biases of norms": ["layers.0.norm.bias", "layers.1.norm.bias"],
+    "a bias of a module of another kind": ["layers.0.positions.bias"],
+    "the model's own bias": ["bias"],
+}
+GROUPS["parameters that are no biases"] = [
+    name for name in NAMES if not any(name in group for group in GROUPS.values())
+]
 
 
 def biases(rng: Generator) -> list[Case]:
+    """Models that train as a whole, and one that is frozen in part."""
     cases = []
-    for _ in range(2):
+    for frozen, about in (
+        ((), ""),
+        (("head.bias", "layers.0.norm.bias", "embedding.weight"), "some biases are frozen before"),
+        ((), ""),
+        (tuple(NAMES), "all parameters are frozen before"),
+    ):
         sizes = different(rng, len(NAMES), 3, 30)
         shapes = {
             name: [size] * dimensions
             for (name, dimensions), size in zip(NAMES.items(), sizes, strict=True)
         }
-        cases.append({"shapes": shapes})
+        cases.append(
+            {
+                "shapes": shapes,
+                "values": normal(rng, sum(math.prod(shape) for shape in shapes.values())),
+                "frozen": list(frozen),
+                "kinds": KINDS,
+                "groups": GROUPS,
+                "about": about,
+            }
+        )
     return cases
 
 
@@ -119,7 +170,7 @@ def affine(rng: Generator) -> list[Case]:
     for linear in (False, True, False):
         size, width = different(rng, 2, 3, 7)
         # Not centred, as activations are not.
-        u = 1.5 * normal(rng, width) + normal(rng, 40 + integer(rng, 0, 9), width)
+        u = 1.5 * normal(rng, width) + normal(rng, 41 + 2 * integer(rng, 0, 4), width)
         narrow = u @ normal(rng, width, size) + normal(rng, size)
         narrow = narrow if linear else narrow.relu()
         added = narrow @ normal(rng, size, width + 2) + normal(rng, width + 2)
@@ -128,25 +179,35 @@ def affine(rng: Generator) -> list[Case]:
 
 
 def overhead(rng: Generator) -> list[Case]:
-    """A machine that is slow at first, grows slower as it runs, and is interrupted now and then."""
+    """A machine that is slow at first, changes as it runs, and is interrupted now and then."""
     cases = []
-    for _ in range(2):
-        warmup, rounds = integer(rng, 2, 4), 2 * integer(rng, 4, 6) + 1
+    for odd, faster, warm, about in (
+        (True, False, True, ""),
+        (False, False, True, "the number of rounds is even"),
+        (True, True, True, "the adapted model is the faster one"),
+        (True, False, False, "there are no warm-up rounds"),
+    ):
+        warmup = integer(rng, 2, 4) * warm
+        rounds = 2 * integer(rng, 4, 6) + odd
         total = warmup + rounds
-        # Slower and slower, unevenly: what is measured later is measured on another machine.
+        # Slower and slower, or faster and faster, unevenly: what is measured later is measured on
+        # another machine.
         drift = 1 + (0.05 + 0.1 * torch.rand(total, generator=rng).double()).cumsum(0)
+        drift = drift.flip(0) if faster else drift
         jitter = 1 + 0.02 * torch.rand(2, total, generator=rng).double()
         spikes = torch.ones(2, total, dtype=torch.float64)
         spikes[1, warmup + 1] = 9.0  # one turn of the adapted model, and one of the base
         spikes[0, warmup + 3] = 4.0
+        much = 0.1 + 0.3 * torch.rand(1, generator=rng).item()
         cases.append(
             {
                 "base": 0.01 * (1 + torch.rand(1, generator=rng).item()),
-                "slower": 1.1 + 0.3 * torch.rand(1, generator=rng).item(),
+                "slower": 1 / (1 + much) if faster else 1 + much,
                 "cold": [3.0, 7.0],
                 "machine": drift * jitter * spikes,
                 "warmup": warmup,
                 "rounds": rounds,
+                "about": about,
             }
         )
     return cases

@@ -6,6 +6,7 @@ copies; whether a value is right is judged elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 Case = dict[str, Any]
 Outcome = dict[str, Any]
 
+# What the parts of a block are made of: each is differentiable.
+BLOCK_WEIGHTS = ("attention", "feed_forward", "gain_1", "gain_2", "adapter_1", "adapter_2")
+
 
 def count(answer: Any, case: Case) -> Outcome:
     names = ("style", "layers", "hidden_size", "size")
@@ -22,30 +26,76 @@ def count(answer: Any, case: Case) -> Outcome:
 
 
 def layer(answer: Any, case: Case) -> Outcome:
-    """A new adapter, what trains in it, and what it computes with given weights."""
+    """What a new adapter returns and trains; then its output and gradients with given weights."""
     h = case["h"]
-    adapter = answer(h.shape[-1], case["size"]).to(h.dtype)
-    start = adapter(h)
-    start.square().sum().backward()
-    gradient = adapter.up.weight.grad
-    outcome: Outcome = {
-        "output at the start": start,
-        "parameters": sum(p.numel() for p in adapter.parameters() if p.requires_grad),
-        "whether the up-projection gets a gradient": int(
-            gradient is not None and bool(gradient.count_nonzero())
-        ),
-    }
+    before = h.clone()
+
+    def new() -> Any:
+        return answer(h.shape[-1], case["size"]).to(h.dtype)
+
+    adapter = new()
+    outcome: Outcome = {}
+    for end in ("down", "up"):
+        for kind in ("weight", "bias"):
+            given = getattr(getattr(adapter, end), kind)
+            # A projection without a bias has one of no numbers.
+            size = torch.zeros(0, dtype=h.dtype) if given is None else torch.zeros_like(given)
+            outcome[f"{kind} of {end} (its size)"] = size
+            if size.shape != case[f"{end}_{kind}"].shape:
+                return outcome
+    filled = new()
     with torch.no_grad():
-        for module, end in ((adapter.down, "down"), (adapter.up, "up")):
-            module.weight.copy_(case[f"W_{end}"])
-            if module.bias is not None:
-                module.bias.copy_(case[f"b_{end}"])
-    outcome["output with given weights"] = adapter(h)
+        for end in ("down", "up"):
+            for kind in ("weight", "bias"):
+                getattr(getattr(filled, end), kind).copy_(case[f"{end}_{kind}"])
+        given_weights = filled(h)
+        if not torch.equal(h, before):
+            return {"output with given weights": given_weights}
+        start = adapter(h)
+    outcome["output of a new adapter"] = start
+    # Counted, because the smallest change counts; where shapes differ, the output is wrong anyway.
+    if start.shape == h.shape:
+        outcome["values of h that a new adapter changes"] = int((start != h).sum())
+    _pull(adapter(h).square())
+    gradient = adapter.up.weight.grad
+    outcome["whether the up-projection of a new adapter gets a gradient"] = int(
+        gradient is not None and bool(gradient.count_nonzero())
+    )
+    ends = {id(p) for end in (adapter.down, adapter.up) for p in end.parameters()}
+    train = {id(p): p.numel() for p in adapter.parameters() if p.requires_grad}
+    outcome["numbers of down and up that train"] = sum(
+        count for key, count in train.items() if key in ends
+    )
+    outcome["other numbers that train"] = sum(n for key, n in train.items() if key not in ends)
+    outcome["output with given weights"] = given_weights
+    outcome["weight of up after a forward pass"] = filled.up.weight.detach().clone()
+    x = h.clone().requires_grad_()
+    y = filled(x)
+    if y.shape == case["pull"].shape:
+        _pull(case["pull"] * y)
+    outcome["gradient of h"] = _gradient(x)
+    for end in ("down", "up"):
+        for kind in ("weight", "bias"):
+            outcome[f"gradient of the {kind} of {end}"] = _gradient(
+                getattr(getattr(filled, end), kind)
+            )
+    with torch.no_grad():
+        outcome["output in evaluation mode"] = filled.eval()(h)
     return outcome
 
 
+def _pull(terms: Tensor) -> None:
+    """The gradients of the sum of these terms, if anything in them has one."""
+    if terms.requires_grad:
+        terms.sum().backward()
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
 def block(answer: Any, case: Case) -> Outcome:
-    """The block's output; its parts are functions that cannot be confused with each other."""
+    """The block's output and gradients; no part of it can be confused with another."""
 
     def norm(gain: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda x: gain * x / x.square().mean(-1, keepdim=True).sqrt()
@@ -57,18 +107,31 @@ def block(answer: Any, case: Case) -> Outcome:
     def network(weight: Tensor, activation: Callable[[Tensor], Tensor]) -> Any:
         return lambda x: activation(x @ weight) @ weight.T
 
-    return {
-        "result": answer(
-            case["x"],
+    def run(x: Tensor) -> Tensor:
+        return answer(
+            x,
             attention,
             network(case["feed_forward"], torch.sin),
-            norm(case["gains"][0]),
-            norm(case["gains"][1]),
+            norm(case["gain_1"]),
+            norm(case["gain_2"]),
             network(case["adapter_1"], torch.relu),
             network(case["adapter_2"], torch.relu),
             case["style"],
         )
-    }
+
+    before = case["x"].clone()
+    with torch.no_grad():
+        outcome = {"result": run(case["x"])}
+    if not torch.equal(case["x"], before):
+        return outcome
+    x = before.requires_grad_()
+    weights = {name: case[name].requires_grad_() for name in BLOCK_WEIGHTS}
+    y = run(x)
+    if y.shape == x.shape:
+        _pull(case["pull"] * y)
+    for name, leaf in {"x": x, **weights}.items():
+        outcome[f"gradient of {name}"] = _gradient(leaf)
+    return outcome
 
 
 def ia3(answer: Any, case: Case) -> Outcome:
@@ -77,24 +140,40 @@ def ia3(answer: Any, case: Case) -> Outcome:
 
 
 def biases(answer: Any, case: Case) -> Outcome:
-    """Which parameters of a model train, and how many numbers the answer says they have."""
+    """Which parameters of a model train, what became of them, and how many numbers that is said."""
     model = nn.Module()
+    left = case["values"]
     for name, shape in case["shapes"].items():
+        count = math.prod(shape)
+        value, left = left[:count].view(shape), left[count:]
         *path, last = name.split(".")
         module = model
-        for part in path:
+        for depth, part in enumerate(path):
             if part not in dict(module.named_children()):
-                module.add_module(part, nn.Module())
+                kind = case["kinds"].get(".".join(path[: depth + 1]))
+                module.add_module(part, _empty(kind))
             module = module.get_submodule(part)
-        module.register_parameter(last, nn.Parameter(torch.zeros(shape)))
+        trains = name not in case["frozen"]
+        setattr(module, last, nn.Parameter(value.clone(), requires_grad=trains))
     counted = answer(model)
-    trained = dict(model.named_parameters())
-    return {
-        "parameters that train, 1 for each": torch.tensor(
-            [int(trained[name].requires_grad) for name in case["shapes"]]
-        ),
-        "result": counted,
-    }
+    after = dict(model.named_parameters())
+    outcome: Outcome = {}
+    for group, names in case["groups"].items():
+        outcome[f"{group}, 1 for each that trains"] = torch.tensor(
+            [int(after[name].requires_grad) for name in names]
+        )
+    outcome["result"] = counted
+    outcome["values of the parameters"] = torch.cat(
+        [after[name].detach().flatten() for name in case["shapes"]]
+    )
+    return outcome
+
+
+def _empty(kind: str | None) -> nn.Module:
+    """A module whose parameters are still to be set."""
+    if kind == "linear":
+        return nn.Linear(1, 1)
+    return nn.LayerNorm(1) if kind == "norm" else nn.Module()
 
 
 def affine(answer: Any, case: Case) -> Outcome:
@@ -108,27 +187,32 @@ def affine(answer: Any, case: Case) -> Outcome:
 
 
 def overhead(answer: Any, case: Case) -> Outcome:
-    """The measured overhead, on a machine that this probe makes up."""
-    runs = [0, 0]
+    """The measured overhead, twice, on a machine that this probe makes up, and who ran when."""
 
-    def contestant(which: int, seconds: float) -> Callable[[], float]:
-        def run() -> float:
-            now = sum(runs) // 2  # the machine changes after every second run
-            cold = case["cold"][which] if runs[which] < case["warmup"] else 1.0
-            runs[which] += 1
-            return seconds * cold * case["machine"][which, now].item()
+    def measure() -> tuple[Any, list[int]]:
+        order: list[int] = []
 
-        return run
+        def contestant(which: int, seconds: float) -> Callable[[], float]:
+            def run() -> float:
+                # The machine changes after every second run.
+                now = min(len(order) // 2, case["machine"].shape[1] - 1)
+                cold = case["cold"][which] if order.count(which) < case["warmup"] else 1.0
+                order.append(which)
+                return seconds * cold * case["machine"][which, now].item()
 
-    result = answer(
-        contestant(0, case["base"]),
-        contestant(1, case["base"] * case["slower"]),
-        case["rounds"],
-        case["warmup"],
-    )
+            return run
+
+        base, adapted = case["base"], case["base"] * case["slower"]
+        found = answer(contestant(0, base), contestant(1, adapted), case["rounds"], case["warmup"])
+        return found, order
+
+    result, order = measure()
+    counted = order[max(0, len(order) - 2 * case["rounds"]) :]
+    turns = zip(counted[::2], counted[1::2], strict=False)
     return {
-        # To four digits after the point, so that any way to take a median will do.
-        "result": round(float(result), 4),
-        "runs of the base": runs[0],
-        "runs of the adapted model": runs[1],
+        "result": float(result),
+        "runs of the base": order.count(0),
+        "runs of the adapted model": order.count(1),
+        "rounds with one run of each": sum(one != other for one, other in turns),
+        "result of measuring the same again": float(measure()[0]),
     }

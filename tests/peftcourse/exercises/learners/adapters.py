@@ -997,7 +997,7 @@ affine.wrong(
 affine.wrong(
     "1 minus",
     "this is what is explained, not what is left",
-    r"1 ?[-−]|explain|left|remain|complement|residual",
+    r"1 ?[-−]|one minus|explain|left|remain|complement|residual",
     DESIGN + "    return M, c, 1 - (rest.norm() / added.norm()).item()\n",
 )
 affine.wrong(
