@@ -1,6 +1,7 @@
 """The reference solutions of lesson 11 agree with the library, and with what others compute."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -8,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftcourse.exercises import EXERCISES
-from peftcourse.exercises.evaluate import calibration, clinic, losses, probes, seeds, stopping
+from peftcourse.exercises.evaluate import (
+    calibration,
+    clinic,
+    losses,
+    probes,
+    reliability,
+    scoring,
+    seeds,
+    stopping,
+)
 from peftcourse.exercises.feedback import assess
 from peftcourse.exercises.slips import edited
 from peftcourse.experiments import calibration as library
@@ -39,9 +49,9 @@ def test_calibration_is_the_librarys(seed, count, classes, bins):
     probabilities = logits.softmax(1)
     made = library.calibration(library.Outcomes.of(probabilities, labels), bins)
     assert calibration.ece(probabilities, labels, bins) == pytest.approx(made.ece, abs=1e-6)
-    assert calibration.brier(probabilities, labels) == pytest.approx(made.brier, abs=1e-6)
+    assert scoring.brier(probabilities, labels) == pytest.approx(made.brier, abs=1e-6)
     confidence, predicted = probabilities.float().max(dim=1)
-    counts, sure, right = calibration.bins(confidence.double(), predicted == labels, bins)
+    counts, sure, right = reliability.bins(confidence.double(), predicted == labels, bins)
     assert counts.tolist() == made.bins.count
     assert sure.tolist() == pytest.approx([c or 0 for c in made.bins.confidence], abs=1e-6)
     assert right.tolist() == pytest.approx([a or 0 for a in made.bins.accuracy], abs=1e-6)
@@ -53,7 +63,7 @@ def test_the_best_of_many_temperatures_is_the_librarys(seed):
     logits, labels = predictions(seed, 60, 4)
     fitted = temperature.fit(logits, labels)
     candidates = [fitted * factor for factor in (0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0)]
-    best, probabilities = calibration.temperature(logits, labels, logits, candidates)
+    best, probabilities = scoring.temperature(logits, labels, logits, candidates)
     assert best == fitted
     assert torch.allclose(probabilities, temperature.scaled(logits, fitted))
     assert torch.equal(probabilities.argmax(1), logits.argmax(1))
@@ -131,3 +141,74 @@ def test_the_clinic_names_the_rows_that_are_asked_in_the_wrong_order():
 
     report = assess(EXERCISES["evaluate.diagnose"], answer, 1)
     assert "“frozen by mistake” is asked before “wrong dtype”" in report.cause
+
+
+def said(exercise, answer, seed=0):
+    return assess(EXERCISES[f"evaluate.{exercise}"], answer, seed)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "solution", "old", "new", "words"),
+    [
+        ("tokens", losses.tokens, "counted.sum()", "(labels != -100).sum()", "before the shift"),
+        ("stop", stopping.stop, "loss <", "loss <=", "leaves equal out"),
+        ("stop", stopping.stop, "[kept] - min_delta", "[kept] * (1 - min_delta)", "relative"),
+        (
+            "tradeoff",
+            seeds.tradeoff,
+            "target.argmin(dim=1)",
+            "target[:, 1:].argmin(dim=1) + 1",
+            "evaluation 0",
+        ),
+        ("bins", reliability.bins, "(index, minlength=bins)\n", "(index)\n", "sizes|shape"),
+        ("ece", calibration.ece, ".ceil().long() - 1", ".long().clamp(max=bins - 1)", "upper one"),
+        ("ece", calibration.ece, "gaps.abs())", "gaps.abs())[1:]", "lowest bin"),
+        (
+            "brier",
+            scoring.brier,
+            "F.one_hot(labels, probabilities.shape[1])",
+            "F.one_hot(labels)",
+            "size",
+        ),
+        (
+            "temperature",
+            scoring.temperature,
+            "for T in candidates]",
+            "for T in candidates[:-1]]",
+            "last",
+        ),
+    ],
+)
+def test_what_passed_before_fails_now(exercise, solution, old, new, words):
+    """Labels that count from the first on, borders, empty bins, classes without an example."""
+    for seed in range(3):
+        report = said(exercise, edited(solution, [(old, new)]), seed)
+        assert not report.correct
+        assert re.search(words, report.cause)
+
+
+def test_a_result_in_single_precision_is_right_where_the_text_names_no_dtype():
+    def bins(*given):
+        return tuple(result.float() for result in reliability.bins(*given))
+
+    def tradeoff(*given):
+        return tuple(result.float() for result in seeds.tradeoff(*given))
+
+    assert said("bins", bins).correct and said("tradeoff", tradeoff).correct
+
+
+def test_a_token_loss_without_a_gradient_is_called_detached():
+    report = said("tokens", lambda logits, labels: losses.tokens(logits.detach(), labels))
+    assert "no gradient reaches the logits" in report.cause
+
+
+def test_taking_entries_out_of_what_is_given_is_seen():
+    def popped(run):
+        return clinic.diagnose({**run, "counted": run.pop("counted")})
+
+    def used_up(given, patience, min_delta):
+        losses, given[:] = list(given), []
+        return stopping.stop(losses, patience, min_delta)
+
+    assert "has changed" in said("diagnose", popped).observed
+    assert "has changed" in said("stop", used_up).observed

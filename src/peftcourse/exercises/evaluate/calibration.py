@@ -1,298 +1,227 @@
-"""Lesson 11, calibration: reference solutions and typical wrong answers."""
+"""Lesson 11, the calibration error: the reference solution, typical wrong answers and symptoms."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peftcourse.exercises.core import Mutant
-
-# --- evaluate.bins --------------------------------------------------------------------------------
-
-
-def bins(confidence: Tensor, correct: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:
-    return _averages((confidence * bins).ceil().long() - 1, confidence, correct, bins)
-
-
-def _averages(index, confidence, correct, bins):
-    counts = torch.bincount(index, minlength=bins)
-    summed = [
-        torch.bincount(index, weights=values.to(confidence.dtype), minlength=bins)
-        for values in (confidence, correct)
-    ]
-    filled = counts.clamp(min=1)
-    return counts, summed[0] / filled, summed[1] / filled
-
-
-def _bins_left(confidence, correct, bins):
-    return _averages((confidence * bins).long().clamp(max=bins - 1), confidence, correct, bins)
-
-
-def _bins_left_dropped(confidence, correct, bins):
-    inside = confidence < 1
-    return _bins_left(confidence[inside], correct[inside], bins)
-
-
-def _bins_equal_mass(confidence, correct, bins):
-    order = confidence.argsort()
-    index = torch.empty_like(order)
-    index[order] = torch.arange(len(order)) * bins // len(order)
-    return _averages(index, confidence, correct, bins)
-
-
-def _bins_over_all(confidence, correct, count):
-    counts, sure, right = bins(confidence, correct, count)
-    return counts, sure * counts / len(correct), right * counts / len(correct)
-
-
-def _bins_centres(confidence, correct, count):
-    counts, _, right = bins(confidence, correct, count)
-    centres = (torch.arange(count, dtype=confidence.dtype) + 0.5) / count
-    return counts, centres, right
-
-
-BINS = (
-    Mutant(
-        "left-edges",
-        _bins_left,
-        "a confidence on the edge of two bins falls into the upper one",
-        "A bin holds its right edge and not its left one: k / K < confidence ≤ (k + 1) / K",
-    ),
-    Mutant(
-        "ones-lost",
-        _bins_left_dropped,
-        "a confidence of exactly 1 is in no bin",
-        "The last bin holds 1: a bin holds its right edge",
-    ),
-    Mutant(
-        "equal-mass",
-        _bins_equal_mass,
-        "the bins hold equally many predictions; they should be equally wide",
-        "Put each confidence into the bin whose range it lies in",
-    ),
-    Mutant(
-        "divided-by-all",
-        _bins_over_all,
-        "the sums of a bin are divided by the number of all predictions",
-        "Divide by the number of predictions in the bin",
-    ),
-    Mutant(
-        "centres",
-        _bins_centres,
-        "the confidence of a bin is its centre; its predictions may lie elsewhere",
-        "Take the mean of the confidences that fell into the bin",
-    ),
-)
-
-# --- evaluate.ece ---------------------------------------------------------------------------------
+from peftcourse.exercises.core import Mutant, Symptom, slip
+from peftcourse.exercises.observe import Case, Outcome
 
 
 def ece(probabilities: Tensor, labels: Tensor, bins: int) -> float:
     confidence, predicted = probabilities.max(dim=1)
-    return _gap(confidence, predicted == labels, bins)
+    correct = predicted == labels
+    index = (confidence * bins).ceil().long() - 1
+    surplus = confidence - correct.to(confidence.dtype)
+    counts = torch.bincount(index, minlength=bins)
+    gaps = torch.bincount(index, weights=surplus, minlength=bins) / counts.clamp(min=1)
+    shares = counts / len(labels)
+    return (shares * gaps.abs()).sum().item()
 
 
-def _gaps(confidence, correct, count):
-    counts, sure, right = bins(confidence, correct, count)
-    return counts.to(sure.dtype) / counts.sum(), right - sure
+def _ece_every_class(probabilities, labels, bins):
+    right = F.one_hot(labels, probabilities.shape[1]).flatten()
+    binary = torch.stack([torch.full_like(probabilities.flatten(), -1), probabilities.flatten()])
+    return ece(binary.T, right, bins)
 
 
-def _gap(confidence, correct, count):
-    share, gap = _gaps(confidence, correct, count)
-    return (share * gap.abs()).sum().item()
-
-
-def _top(probabilities, labels):
-    confidence, predicted = probabilities.max(dim=1)
-    return confidence, predicted == labels
-
-
-def _ece_of_label(probabilities, labels, count):
-    given = probabilities.gather(1, labels[:, None])[:, 0]
-    return _gap(given, _top(probabilities, labels)[1], count)
-
-
-def _ece_unweighted(probabilities, labels, count):
-    share, gap = _gaps(*_top(probabilities, labels), count)
-    return gap[share > 0].abs().mean().item()
-
-
-def _ece_largest(probabilities, labels, count):
-    return _gaps(*_top(probabilities, labels), count)[1].abs().max().item()
-
-
-def _ece_signed(probabilities, labels, count):
-    share, gap = _gaps(*_top(probabilities, labels), count)
-    return (share * gap).sum().abs().item()
-
-
-def _ece_squared(probabilities, labels, count):
-    share, gap = _gaps(*_top(probabilities, labels), count)
-    return (share * gap.square()).sum().sqrt().item()
-
+_SUM = "(shares * gaps.abs()).sum()"
+_TOP = "correct = predicted == labels"
 
 ECE = (
-    Mutant(
-        "of-the-label",
-        _ece_of_label,
-        "the confidence is that in the right class; a model that is wrong is sure of another one",
-        "Take the largest probability, and whether its class is the right one",
-    ),
-    Mutant(
+    slip(
+        ece,
         "unweighted",
-        _ece_unweighted,
-        "all bins count the same, whether they hold three predictions or three hundred",
+        _SUM,
+        "gaps[counts > 0].abs().mean()",
+        "all filled bins count the same, whether they hold three predictions or three hundred: "
+        "each is to weigh by its share",
         "Weight each bin with its share of the predictions",
     ),
-    Mutant(
+    slip(
+        ece,
+        "unweighted-with-empty",
+        _SUM,
+        "gaps.abs().mean()",
+        "this is a plain mean over all bins, empty ones included: each is to weigh by its share",
+        "Weight each bin with its share of the predictions",
+    ),
+    slip(
+        ece,
+        "left-edges",
+        "(confidence * bins).ceil().long() - 1",
+        "(confidence * bins).long().clamp(max=bins - 1)",
+        "a confidence on the edge of two bins falls into the upper one",
+        "Use the bins of the last exercise, k / K < confidence ≤ (k + 1) / K",
+    ),
+    slip(
+        ece,
+        "ones-lost",
+        "gaps.abs())",
+        "gaps.abs())[:bins]",
+        "a confidence of exactly 1 is in no bin, and one on the edge of two is in the upper one",
+        "Use the bins of the last exercise, k / K < confidence ≤ (k + 1) / K",
+        ("(confidence * bins).ceil().long() - 1", "(confidence * bins).long()"),
+    ),
+    slip(
+        ece,
+        "of-the-label",
+        _TOP,
+        f"{_TOP}; confidence = probabilities.gather(1, labels[:, None])[:, 0]",
+        "the confidence is that in the right class; a model that is wrong is sure of another one: "
+        "the largest probability is meant",
+        "Take the largest probability, and whether its class is the right one",
+    ),
+    slip(
+        ece,
         "largest-gap",
-        _ece_largest,
+        _SUM,
+        "gaps.abs().max()",
         "this is the largest gap of any bin, the maximum calibration error",
         "Take the mean over bins, weighted with their shares",
     ),
-    Mutant(
+    slip(
+        ece,
         "signed",
-        _ece_signed,
-        "gaps cancel: too sure in one bin makes up for not sure enough in another",
+        _SUM,
+        "(shares * gaps).sum().abs()",
+        "gaps cancel: too sure in one bin makes up for not sure enough in another, as if all "
+        "predictions were in one bin",
         "Take the absolute value in each bin, before the sum",
     ),
-    Mutant(
+    slip(
+        ece,
+        "signed-throughout",
+        "gaps.abs()",
+        "gaps",
+        "the absolute value is missing: gaps of different sign cancel, and the result can be "
+        "negative",
+        "Take the absolute value in each bin, before the sum",
+    ),
+    slip(
+        ece,
+        "signed-and-unweighted",
+        _SUM,
+        "gaps.mean()",
+        "the absolute value is missing, so that gaps cancel; and all bins weigh the same",
+        "Take the absolute value in each bin, and weight it with the bin's share",
+    ),
+    slip(
+        ece,
         "squared",
-        _ece_squared,
+        _SUM,
+        "(shares * gaps.square()).sum().sqrt()",
         "the gaps are squared, so large ones count more",
         "Take absolute values",
     ),
+    slip(
+        ece,
+        "squared-without-root",
+        "gaps.abs()",
+        "gaps.square()",
+        "the gaps are squared; their absolute values are asked for",
+        "Take absolute values",
+    ),
+    slip(
+        ece,
+        "without-bins",
+        _SUM,
+        "surplus.abs().mean()",
+        "this is the gap of each single prediction: they are not grouped into bins",
+        "Average within each bin before you take the absolute value",
+    ),
+    Mutant(
+        "every-class",
+        _ece_every_class,
+        "all probabilities are put into bins, those of every class; only the largest of each "
+        "prediction is meant",
+        "Take the largest probability, and whether its class is the right one",
+    ),
+    slip(
+        ece,
+        "softmax-of-probabilities",
+        "probabilities.max(dim=1)",
+        "probabilities.softmax(dim=1).max(dim=1)",
+        "softmax is taken of what are probabilities already",
+        "Use the probabilities as they are",
+    ),
+    slip(
+        ece,
+        "first-bin-forgotten",
+        _SUM,
+        "(shares * gaps.abs())[1:].sum()",
+        "predictions in the lowest bin, number 0, do not count",
+        "Let the loop begin at bin 0",
+    ),
+    slip(
+        ece,
+        "last-bin-forgotten",
+        _SUM,
+        "(shares * gaps.abs())[:-1].sum()",
+        "predictions in the highest bin do not count",
+        "Let the loop end with the last bin",
+    ),
+    slip(
+        ece,
+        "centres",
+        "surplus = confidence -",
+        "surplus = (index + 0.5) / bins -",
+        "the centre of a bin, its middle, stands for the mean confidence in it",
+        "Take the mean of the confidences that fell into the bin",
+    ),
+    slip(
+        ece,
+        "divided-by-the-bins",
+        "counts / len(labels)",
+        "counts / bins",
+        "the gaps times their counts are divided by the number of bins, not by that of the "
+        "predictions, N",
+        "Divide by the number of predictions",
+    ),
+    slip(
+        ece,
+        "not-divided",
+        "counts / len(labels)",
+        "counts",
+        "the gaps times their counts are added up and not divided by the number of predictions",
+        "Divide by the number of predictions",
+    ),
+    slip(
+        ece,
+        "wrong-for-right",
+        _TOP,
+        "correct = predicted != labels",
+        "confidence is compared with the share of wrong answers, not of right ones",
+        "A prediction is right where its class equals the label",
+    ),
 )
 
-# --- evaluate.brier -------------------------------------------------------------------------------
+
+def _rounded(case: Case, right: Outcome, seen: Outcome) -> bool:
+    """Whether the result is the right one to a few decimals."""
+    value = seen["result"]
+    return isinstance(value, float) and any(
+        math.isclose(value, round(right["result"], digits), abs_tol=1e-12) for digits in range(1, 5)
+    )
 
 
-def brier(probabilities: Tensor, labels: Tensor) -> float:
-    truth = F.one_hot(labels, probabilities.shape[1])
-    return (probabilities - truth).square().sum(dim=1).mean().item()
-
-
-BRIER = (
-    Mutant(
-        "mean-over-classes",
-        lambda probabilities, labels: brier(probabilities, labels) / probabilities.shape[1],
-        "the squares of an example are averaged over the classes, which makes many classes look "
-        "better",
-        "Sum over the classes, then take the mean over the examples",
+ECE_SYMPTOMS = (
+    Symptom(
+        "result",
+        "the result is NaN: an empty bin divides zero by zero",
+        "Leave empty bins out of the sum",
+        lambda case, right, seen: isinstance(seen["result"], float) and math.isnan(seen["result"]),
+        decides=True,
     ),
-    Mutant(
-        "right-class-only",
-        lambda probabilities, labels: (
-            (1 - probabilities.gather(1, labels[:, None])).square().mean().item()
-        ),
-        "only the right class counts; it matters where the rest of the probability went",
-        "Sum the squares over all classes",
-    ),
-    Mutant(
-        "top-class-only",
-        lambda probabilities, labels: (
-            (probabilities.max(1).values - (probabilities.argmax(1) == labels).double())
-            .square()
-            .mean()
-            .item()
-        ),
-        "only the class with the largest probability counts",
-        "Sum the squares over all classes",
-    ),
-    Mutant(
-        "absolute",
-        lambda probabilities, labels: (
-            (probabilities - F.one_hot(labels, probabilities.shape[1]))
-            .abs()
-            .sum(dim=1)
-            .mean()
-            .item()
-        ),
-        "absolute differences instead of squares: that rule is not proper, overstating pays",
-        "Square the differences",
-    ),
-    Mutant(
-        "rooted",
-        lambda probabilities, labels: brier(probabilities, labels) ** 0.5,
-        "this is the root of the score",
-        "Leave out the square root",
-    ),
-)
-
-# --- evaluate.temperature -------------------------------------------------------------------------
-
-
-def temperature(
-    validation_logits: Tensor,
-    validation_labels: Tensor,
-    test_logits: Tensor,
-    candidates: list[float],
-) -> tuple[float, Tensor]:
-    losses = [F.cross_entropy(validation_logits / T, validation_labels) for T in candidates]
-    best = candidates[int(torch.stack(losses).argmin())]
-    return best, (test_logits / best).softmax(dim=1)
-
-
-def _temperature_by(score, logits, labels, test_logits, candidates):
-    values = torch.stack([score((logits / T).softmax(1), labels) for T in candidates])
-    best = candidates[int(values.argmax())]
-    return best, (test_logits / best).softmax(dim=1)
-
-
-def _temperature_multiplied(logits, labels, test_logits, candidates):
-    losses = [F.cross_entropy(logits * T, labels) for T in candidates]
-    best = candidates[int(torch.stack(losses).argmin())]
-    return best, (test_logits * best).softmax(dim=1)
-
-
-def _temperature_not_applied(logits, labels, test_logits, candidates):
-    return temperature(logits, labels, test_logits, candidates)[0], test_logits.softmax(dim=1)
-
-
-def _temperature_on_probabilities(logits, labels, test_logits, candidates):
-    best, _ = temperature(logits, labels, test_logits, candidates)
-    return best, (test_logits.softmax(dim=1) / best).softmax(dim=1)
-
-
-def _accuracy(probabilities, labels):
-    return (probabilities.argmax(dim=1) == labels).double().mean()
-
-
-def _probability(probabilities, labels):
-    return probabilities.gather(1, labels[:, None]).mean()
-
-
-TEMPERATURE = (
-    Mutant(
-        "multiplied",
-        _temperature_multiplied,
-        "the logits are multiplied by the temperature: what should soften sharpens",
-        "Divide the logits by the temperature",
-    ),
-    Mutant(
-        "by-accuracy",
-        lambda *inputs: _temperature_by(_accuracy, *inputs),
-        "the temperature is chosen by accuracy, which no temperature changes: the first one wins",
-        "Choose by the cross-entropy on the validation examples",
-    ),
-    Mutant(
-        "by-probability",
-        lambda *inputs: _temperature_by(_probability, *inputs),
-        "the temperature is chosen by the mean probability of the right class, which rewards being "
-        "too sure",
-        "Choose by the mean logarithm of that probability: the cross-entropy",
-    ),
-    Mutant(
-        "not-applied",
-        _temperature_not_applied,
-        "the temperature is right, and the test logits were not divided by it",
-        "Return softmax(test_logits / T)",
-    ),
-    Mutant(
-        "on-probabilities",
-        _temperature_on_probabilities,
-        "probabilities were divided in place of logits, and went through softmax twice",
-        "Divide the logits, then take one softmax",
+    Symptom(
+        "result",
+        "the result is right, but rounded to a few decimals",
+        "Return the number as it is, without round",
+        _rounded,
+        decides=True,
     ),
 )

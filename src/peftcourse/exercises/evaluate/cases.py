@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from peftcourse.exercises.draw import integer, normal, uniform
+from peftcourse.exercises.evaluate import scoring
 from peftcourse.exercises.observe import Case
 
 
@@ -103,18 +107,33 @@ def _curve(rng: Generator, patience: int) -> Arguments:
 
 
 def bins(rng: Generator) -> list[Case]:
-    """Some confidences lie on an edge, some are exactly 1; one bin at least is empty."""
-    cases = []
-    for count, predictions in ((8, 37), (16, 60), (4, 26)):
-        low = 1.3 / count
-        random = low + (1 - low) * torch.rand(predictions, generator=rng, dtype=torch.float64)
-        edges = torch.randperm(count - 2, generator=rng)[:3].double() + 2
-        ones = torch.ones(integer(rng, 2, 4), dtype=torch.float64)
-        confidence = torch.cat([random, edges / count, ones])
-        confidence = confidence[torch.randperm(len(confidence), generator=rng)]
-        correct = torch.rand(len(confidence), generator=rng, dtype=torch.float64) < confidence**2
-        cases.append({"confidence": confidence, "correct": correct, "bins": count})
-    return cases
+    """Some confidences lie on an edge, some are exactly 1; some bins are empty.
+
+    Where edges are met exactly, they are multiples of 1/16, which have no rounding error.
+    """
+    cases = [
+        _binned(rng, 8, 37, torch.float64),
+        _binned(rng, 16, 60, torch.float32),
+        _binned(rng, 4, 26, torch.float64),
+    ]
+    # The same predictions in another number of bins, where their edges are no special places.
+    cases.append(cases[0] | {"bins": 16})
+    unsure = _binned(rng, 8, 31, torch.float64)
+    unsure["confidence"] = unsure["confidence"] * 0.5
+    return [*cases, unsure | {"about": "the upper half of the bins is empty"}]
+
+
+def _binned(rng: Generator, count: int, predictions: int, dtype: torch.dtype) -> Case:
+    """Predictions of which none is in the lowest bin, and none in another one in the middle."""
+    low = 1.3 / count
+    random = low + (1 - low) * torch.rand(predictions, generator=rng, dtype=torch.float64)
+    edges = torch.randperm(count - 2, generator=rng)[:3].double() + 2
+    ones = torch.ones(integer(rng, 2, 4), dtype=torch.float64)
+    confidence = torch.cat([random, edges / count, ones])
+    confidence = confidence[(confidence * count).ceil() != integer(rng, 3, count - 1)]
+    confidence = confidence[torch.randperm(len(confidence), generator=rng)]
+    correct = torch.rand(len(confidence), generator=rng, dtype=torch.float64) < confidence**2
+    return {"confidence": confidence.to(dtype), "correct": correct, "bins": count}
 
 
 def probabilities(rng: Generator, examples: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -126,11 +145,57 @@ def probabilities(rng: Generator, examples: int, classes: int) -> tuple[Tensor, 
 
 
 def ece(rng: Generator) -> list[Case]:
-    cases = []
-    for count in (10, 7, 12):
+    """Random predictions, and some that lie on the edges of four bins."""
+    given, labels = _predictions(rng)
+    cases = [{"probabilities": given, "labels": labels, "bins": count} for count in (10, 7)]
+    given, labels = _predictions(rng)
+    cases.append({"probabilities": given.float(), "labels": labels, "bins": 12})
+    return [
+        *cases,
+        _on_edges(rng, (), sure=False)
+        | {"about": "predictions are in the lowest and in the highest bin"},
+        _on_edges(rng, (0.25, 0.5, 0.75), sure=True)
+        | {"about": "confidences lie on the edge of two bins"},
+        _on_edges(rng, (1.0, 1.0), sure=True) | {"about": "confidences are exactly 1"},
+    ]
+
+
+def _predictions(rng: Generator) -> tuple[Tensor, Tensor]:
+    """On the whole too sure or not sure enough: a gap of nearly zero would be all rounding."""
+    while True:
         given, labels = probabilities(rng, integer(rng, 50, 80), integer(rng, 3, 6))
-        cases.append({"probabilities": given, "labels": labels, "bins": count})
-    return cases
+        confidence, predicted = given.max(dim=1)
+        if abs(confidence.mean() - (predicted == labels).double().mean()) > 0.03:
+            return given, labels
+
+
+def _on_edges(rng: Generator, edges: tuple[float, ...], *, sure: bool) -> Case:
+    """Four bins, too sure and not sure enough in turn; what is on an edge is wrong.
+
+    So the gaps of the two bins have different signs, and it matters to which one an edge belongs.
+    On the whole the model is too sure, or not sure enough.
+    """
+    rows = []
+    for low, right in ((0.2, True), (0.3, False), (0.55, True), (0.8, False)):
+        for _ in range(integer(rng, 2, 3) + 2 * (right != sure)):
+            rows.append(_prediction(rng, low + uniform(rng, 0.0, 0.04), right))
+    rows += [_prediction(rng, edge, right=False) for edge in edges]
+    rows = [rows[place] for place in torch.randperm(len(rows), generator=rng).tolist()]
+    return {
+        "probabilities": torch.stack([row for row, _ in rows]),
+        "labels": torch.tensor([label for _, label in rows]),
+        "bins": 4,
+    }
+
+
+def _prediction(rng: Generator, confidence: float, right: bool) -> tuple[Tensor, int]:
+    """Probabilities of seven classes, the largest exactly this, and a label."""
+    rest = 1 + 0.2 * torch.rand(7, generator=rng, dtype=torch.float64)
+    top, other = torch.randperm(7, generator=rng)[:2].tolist()
+    rest[top] = 0
+    row = rest * (max(1 - confidence, 1e-9) / rest.sum())
+    row[top] = confidence
+    return row, top if right else other
 
 
 def brier(rng: Generator) -> list[Case]:
@@ -138,31 +203,70 @@ def brier(rng: Generator) -> list[Case]:
     for classes in (3, 4, 6):
         given, labels = probabilities(rng, integer(rng, 20, 30), classes)
         cases.append({"probabilities": given, "labels": labels})
-    return cases
+    given, labels = probabilities(rng, 17, 5)
+    labels = labels.clamp(max=3)
+    return [
+        *cases,
+        {"probabilities": given, "labels": labels, "about": "no example has the last class"},
+    ]
 
 
 def temperature(rng: Generator) -> list[Case]:
-    """Logits about two to four times too large; the candidates come in no order."""
-    cases = []
-    for classes in (4, 5, 7):
-        scale = uniform(rng, 2.0, 4.0)
-        size = integer(rng, 60, 80) + 20 * integer(rng, 1, 3)
-        logits = normal(rng, size, classes)
-        labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
-        held_out = size - integer(rng, 15, 19)
-        candidates = [0.5, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6]
-        order = torch.randperm(len(candidates), generator=rng).tolist()
-        # The first is neither the best nor the smallest, which would look like a choice.
-        first, *others = [(0.7, 8.0, 11.0)[i] for i in torch.randperm(3, generator=rng).tolist()]
-        cases.append(
-            {
-                "validation_logits": scale * logits[:held_out],
-                "validation_labels": labels[:held_out],
-                "test_logits": scale * logits[held_out:],
-                "candidates": [first, *(candidates[place] for place in order), *others],
-            }
-        )
-    return cases
+    """Logits too large by two to four or too small; the candidates come in no order."""
+    grid = [0.5, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6]
+    far = [0.15, 7.0, 11.0]
+    cases = [_scaled(rng, classes, uniform(rng, 2.0, 4.0), grid, far) for classes in (4, 5, 7)]
+    for case, first in ((cases[1], True), (cases[2], False)):
+        _move_best(case, first)
+    unsure = _scaled(rng, 3, 0.3, [0.3, 0.4, 1.0, 2.0], far[1:])
+    between = _scaled(rng, 6, 1.0, [0.2, 5.0, 3.5], far[1:])
+    return [
+        *cases,
+        _measures_differ(rng),
+        unsure | {"about": "the model is not sure enough, and needs a temperature below 1"},
+        between | {"about": "no temperature is better than T = 1, which is no candidate"},
+    ]
+
+
+def _scaled(
+    rng: Generator, classes: int, scale: float, candidates: list[float], far: list[float]
+) -> Case:
+    """The first candidate is far off, so that no answer is right by not choosing."""
+    size, test = integer(rng, 80, 130), integer(rng, 15, 19)
+    logits = normal(rng, size + test, classes)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
+    order = torch.randperm(len(candidates), generator=rng).tolist()
+    first, *others = [far[i] for i in torch.randperm(len(far), generator=rng).tolist()]
+    return {
+        "validation_logits": scale * logits[:size],
+        "validation_labels": labels[:size],
+        "test_logits": scale * logits[size:],
+        "candidates": [first, *(candidates[place] for place in order), *others],
+    }
+
+
+def _chosen(case: Case, measure: Callable[[Tensor, Tensor], Tensor]) -> float:
+    logits, labels = case["validation_logits"], case["validation_labels"]
+    return min(case["candidates"], key=lambda T: float(measure(logits / T, labels)))
+
+
+def _move_best(case: Case, first: bool) -> None:
+    """The best candidate comes first or last."""
+    best = _chosen(case, F.cross_entropy)
+    others = [T for T in case["candidates"] if best != T]
+    case["candidates"] = [best, *others] if first else [*others, best]
+
+
+def _measures_differ(rng: Generator) -> Case:
+    """So few examples, and so many candidates, that each measure chooses another one."""
+    grid = [0.8 * 1.15**k for k in range(14)]
+    while True:
+        case = _scaled(rng, 5, 2.5, grid, [0.2, 9.0])
+        case["validation_logits"] = case["validation_logits"][:30]
+        case["validation_labels"] = case["validation_labels"][:30]
+        measures = (F.cross_entropy, scoring.squared_error, scoring.confidence_gap)
+        if len({_chosen(case, measure) for measure in measures}) == len(measures):
+            return case
 
 
 def error(rng: Generator) -> list[Case]:

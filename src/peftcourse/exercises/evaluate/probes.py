@@ -68,12 +68,9 @@ def _is_index(value: Any, losses: list[float]) -> bool:
 
 def bins(answer: Any, case: Case) -> Outcome:
     counts, confidence, accuracy = answer(case["confidence"], case["correct"], case["bins"])
-    dtype = case["confidence"].dtype
-    return {
-        "counts": counts.to(dtype) if isinstance(counts, Tensor) else counts,
-        "confidence": confidence,
-        "accuracy": accuracy,
-    }
+    if isinstance(counts, Tensor):
+        counts = counts.double()
+    return {"counts": counts, "confidence": confidence, "accuracy": accuracy}
 
 
 def ece(answer: Any, case: Case) -> Outcome:
