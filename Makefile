@@ -97,8 +97,9 @@ gpu: setup ## run every lab and solution on a CUDA GPU, in 4 bit and not, into r
 	  "Run one again with $(VENV)/python tools/gpu_notebooks.py labs/NAME.ipynb --out report.json." \
 	  $(RUN) tools.gpu_notebooks
 
+# tools/jupyter switches nbgrader's menus off: they are for those who teach.
 labs: setup ## open the lab notebooks in JupyterLab
-	@$(VENV)/jupyter lab --ServerApp.root_dir=labs
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV)/jupyter lab --ServerApp.root_dir=labs
 
 bench: setup ## measure peftlab against peft, and write results/
 	$(STAGE) "Benchmark: one LoRA training step, peft and peftlab side by side" \

@@ -69,7 +69,7 @@ class Course:
             **{name: str(folder / "private") for name in (*private, "IPYTHONDIR")},
             "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
         }
-        shutil.copy(ROOT / "labs" / "nbgrader_config.py", folder)
+        shutil.copy(ROOT / "solutions" / "nbgrader_config.py", folder)
 
     def put(self, notebook: Path, place: str) -> None:
         target = self.folder / place / LESSON.name / f"{LESSON.name}.ipynb"
