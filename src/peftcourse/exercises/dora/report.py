@@ -18,7 +18,7 @@ REPORT = Written(
     hints=(
         "Which of the three published signs do you find, and which not?",
         "Compare the seeds of one method, and look at the intervals. Then: 32 points, but how many "
-        "layers? Can layer 3 at step 12 be far from layer 3 at step 6?",
+        "layers? Can layer 3 at step 12 be far from layer 3 at step 8?",
         "A difference in pattern is not yet a difference in quality. Which two numbers would you "
         "have to compare, and which settings would have to be equal, or tuned?",
     ),

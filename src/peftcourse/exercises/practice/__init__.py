@@ -86,10 +86,10 @@ PARTS = (
         hints=(
             "Three kinds of parameters: B, other ones that train, and frozen ones. Which of them "
             "belong into which group?",
-            "model.named_parameters() gives names such as Blocks.0.A; the factor is the last part "
-            "of the name, after the last dot.",
+            "model.named_parameters() gives names such as blocks.0.A; which matrix it is says the "
+            "last part, after the last dot.",
             "Skip what does not require a gradient; name.split('.')[-1] == 'B' goes into a group "
-            "with lr = ratio * rate, everything else into one with lr = rate.",
+            "with lr = factor * rate, everything else into one with lr = rate.",
         ),
         meaning="an optimizer moves what its groups hold and nothing else, so count them.",
         cases=cases.ratio,
