@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from peftcourse.experiments import precision
 from peftlab.inject import adapter_layers
 from peftlab.layers import AdapterLayer, dense_weight
 from peftlab.merging import merge, unmerge
@@ -110,7 +111,8 @@ class Logits(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda):
+        dtype = precision.autocast_dtype(ids.device)
+        with torch.autocast(ids.device.type, dtype, enabled=dtype is not None):
             logits = self.model(ids, attention_mask=mask).logits
         return logits.float()
 

@@ -227,6 +227,9 @@ def train(
         device.type, enabled=precision.autocast_dtype(device) == torch.float16
     )
     history, lowest = History(), _Lowest()
+    if own_step is not None and scaler.is_enabled():
+        print("this GPU trains in float16, and its loss has to be scaled: the library's step runs")
+        own_step = None
     was_training = model.training
     cuda_devices = [device] if device.type == "cuda" else []
     # Dropout draws from torch's global generator: seed it, and give it back as it was.
