@@ -97,16 +97,17 @@ def wants_four_bit(notebook: Path, four_bit: bool) -> bool:
     return "BitsAndBytesConfig(" in code or (four_bit and "models.load(" in code)
 
 
-def run(notebook: Path, four_bit: bool, *, threads: int = 1) -> Run:
+def run(notebook: Path, four_bit: bool, *, threads: int = 1, model: Path | None = None) -> Run:
     """Run one notebook under nbval in a copy of its own.
 
     Args:
         notebook: an .ipynb file below `ROOT` or elsewhere.
         four_bit: the pass: PEFTLAB_4BIT=1 or PEFTLAB_4BIT=0.
         threads: how many CPU threads torch may use.
+        model: another base than the bundled one.
     """
     name = str(notebook.relative_to(ROOT)) if notebook.is_relative_to(ROOT) else notebook.name
-    found = Run(name, four_bit)
+    found = Run(name if model is None else f"{name} ({model.name})", four_bit)
     started = time.monotonic()
     # In a copy, two passes write neither into each other's files nor into the repository.
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +122,8 @@ def run(notebook: Path, four_bit: bool, *, threads: int = 1) -> Run:
             done = subprocess.run(
                 command,
                 cwd=folder,
-                env=_environment(Path(folder), seen, four_bit, threads),
+                env=_environment(Path(folder), seen, four_bit, threads)
+                | ({"PEFTLAB_MODEL": str(model)} if model else {}),
                 capture_output=True,
                 text=True,
                 timeout=TIMEOUT,
@@ -195,6 +197,15 @@ def run_all(notebooks: Sequence[Path], jobs: int, threads: int) -> list[Run]:
     return [future.result() for future in running]
 
 
+def run_large(threads: int) -> Run:
+    """Run the notebook for large models on random numbers in the shape of one."""
+    from tools import random_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = random_model.write(Path(folder, "7B shape"))
+        return run(ROOT / "labs" / "your_7b.ipynb", True, threads=threads, model=model)
+
+
 def report(runs: Iterable[Run], file: Path, jobs: int, seconds: float) -> None:
     """Write all runs with their circumstances."""
     from peftcourse.experiments import results
@@ -230,6 +241,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=max(1, min(MOST_JOBS, cores // 2)),
         help="how many run at a time (default: half the cores, %(default)s here)",
     )
+    parser.add_argument(
+        "--large",
+        action="store_true",
+        help="run your_7b.ipynb on a model of that size, too, even if notebooks are named",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu_notebooks.json")
     options = parser.parse_args(arguments)
     if options.jobs < 1:
@@ -244,6 +260,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notebooks = [path.resolve() for path in options.notebooks] or every
     started = time.monotonic()
     runs = run_all(notebooks, options.jobs, threads=max(1, cores // options.jobs))
+    if options.large or not options.notebooks:
+        runs.append(run_large(cores))
+        print(runs[-1])
     report(runs, options.out, options.jobs, time.monotonic() - started)
     failed = [run for run in runs if run.problems]
     for each in failed:
