@@ -7,6 +7,8 @@ from pathlib import Path
 import docutils.nodes
 import pytest
 from IPython.core.formatters import DisplayFormatter
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from peftcourse.exercises import LESSONS, find, notebook, shown
 from peftcourse.exercises.feedback import Report, assess
@@ -102,3 +104,22 @@ def test_colours_have_enough_contrast():
 
     for _, colour in [*shown._LOOKS.values(), shown._WRONG]:
         assert 1.05 / (luminance(colour) + 0.05) >= 4.5
+
+
+def test_in_a_kernel_a_verdict_is_html_and_an_endless_loop_ends(monkeypatch, tmp_path):
+    monkeypatch.delenv("PEFTLAB_VERDICTS", raising=False)
+    cells = [
+        "from peftcourse import check\nfrom peftcourse.exercises import notebook\n"
+        "notebook.TIME_LIMIT = 0.2\n"
+        "def endless(A, B, alpha):\n    while True:\n        A = A + 1",
+        'check("lora.delta", endless)',
+        'check("lora.delta", lambda A, B, alpha: alpha / A.shape[0] * (B @ A))',
+    ]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
+    stopped, right = ([dict(o.data) for o in cell.outputs] for cell in notebook.cells[1:])
+    assert len(stopped) == len(right) == 1
+    assert stopped[0]["text/plain"].startswith("status        not finished · lora.delta · seed=")
+    assert "of your code: A = A + 1" in stopped[0]["text/plain"]
+    assert right[0]["text/plain"].startswith("status        correct · lora.delta\n")
+    assert "✓ correct" in right[0]["text/html"] and "<script" not in right[0]["text/html"]
