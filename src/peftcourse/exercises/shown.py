@@ -24,6 +24,8 @@ _LOOKS = {
     feedback.RAISED: ("!", _RED),
 }
 _WRONG = ("✗", _RED)
+# Against what notebooks do to tables: the text is as dark or light as the theme's.
+_INHERIT = "color:inherit;background:none;font-size:inherit"
 PLAIN = "plain"
 
 
@@ -61,13 +63,14 @@ class Shown:
         (_, status), *rest = self.rows
         after = escape(status.removeprefix(self.report.status))
         rows = "".join(
-            f"<tr>{_cell('th', escape(label))}{_cell('td', self._linked(escape(text)))}</tr>"
+            f'<tr style="{_INHERIT}">'
+            f"{_cell('th', escape(label))}{_cell('td', self._linked(escape(text)))}</tr>"
             for label, text in rest
         )
         return (
             f'<div style="border-left:4px solid {colour};padding:.2em 0 .2em .8em;margin:.2em 0">'
             f"<div>{badge}{after}</div>"
-            f'<table style="border:none;margin:.3em 0 0">{rows}</table></div>'
+            f'<table style="border:none;margin:.3em 0 0;{_INHERIT}">{rows}</table></div>'
         )
 
     def _linked(self, text: str) -> str:
@@ -81,11 +84,14 @@ class Shown:
             return text
         quoted = f"“{escape(section)}”"
         link = escape(f"{address}/{name}.html#{anchor(section)}", quote=True)
-        return text.replace(quoted, f'<a href="{link}" target="_blank" rel="noopener">{quoted}</a>')
+        attributes = (
+            'target="_blank" rel="noopener" style="color:inherit;text-decoration:underline"'
+        )
+        return text.replace(quoted, f'<a href="{link}" {attributes}>{quoted}</a>')
 
 
 def _cell(tag: str, content: str) -> str:
-    style = "text-align:left;vertical-align:top;padding:0 1em 0 0;background:none"
+    style = f"text-align:left;vertical-align:top;padding:0 1em 0 0;{_INHERIT}"
     width = ";white-space:nowrap" if tag == "th" else ";white-space:normal"
     scope = ' scope="row"' if tag == "th" else ""
     return f'<{tag}{scope} style="{style}{width}">{content}</{tag}>'
