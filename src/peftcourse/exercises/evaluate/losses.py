@@ -143,6 +143,32 @@ TOKENS = (
     ),
     slip(
         tokens,
+        "probability",
+        "log_softmax(dim=2)",
+        "softmax(dim=2)",
+        "the logarithm is missing: this is the mean probability of the labels, not of -log",
+        "Use log_softmax, or F.cross_entropy on the logits",
+    ),
+    slip(
+        tokens,
+        "perplexity",
+        "losses.sum() / counted.sum()",
+        "(losses.sum() / counted.sum()).exp()",
+        "this is the exponential of the loss, the perplexity; nats per token are asked for",
+        "Leave out the exp",
+    ),
+    slip(
+        tokens,
+        "mask-not-shifted",
+        "counted = targets != -100",
+        "counted = labels[:, :-1] != -100; targets = targets.clamp(min=0)",
+        "the mask is that of the labels at t, the targets are those at t + 1: it is not shifted "
+        "with them",
+        "Mask where labels[:, 1:] is -100",
+        ("losses.sum()", "(losses * counted).sum()"),
+    ),
+    slip(
+        tokens,
         "first-row",
         "losses.sum() / counted.sum()",
         "losses[0].sum() / counted[0].sum()",

@@ -39,7 +39,7 @@ def _named(part: str, cause: str, *plainer: str) -> Symptom:
             agree(expected[other], observed[other]) for other in plainer
         )
 
-    return Symptom(part, cause, _COMPARE, names)
+    return Symptom(part, cause, _COMPARE, names, decides=True)
 
 
 _TWO = "two questions with a yes"
@@ -62,32 +62,39 @@ def _asked_before(first: str, second: str) -> Symptom:
         f"wrong order: “{second}” is asked before “{first}”; the first yes down the table decides",
         "Ask in the order of the table, and return at once",
         lambda case, expected, observed: (first, second) in _later(expected, observed),
+        decides=True,
     )
 
 
+# They all decide: the codes of the causes are no quantities, which a simple change could turn into
+# each other.
 SYMPTOMS = (
     Symptom(
         "answers that are None",
         "for some runs nothing is returned (None): a `return` is missing on the way to the end, "
         "such as that of “healthy”",
         "Return a name on every way through the function",
+        decides=True,
     ),
     Symptom(
         "answers that are no text",
         "what is returned is not a string: one name is asked for, that of the first yes, not a "
         "list or a number",
         "Return the name itself, at the first yes",
+        decides=True,
     ),
     Symptom(
         "other capitals",
         "a cause is written with other capital letters or spaces than in the table",
         "Copy the names from the table, in lower case",
+        decides=True,
     ),
     Symptom(
         "other names",
         "a name is returned that is none of the nine in the table, letter by letter: another word, "
         "or a spelling mistake",
         "Copy the names from the table",
+        decides=True,
     ),
     _named(
         "`last` is NaN",
@@ -142,6 +149,7 @@ SYMPTOMS = (
         "a `first` that is exactly 2 % off `start` is taken for off: “more than” leaves equal "
         "out, so > and not >=",
         _COMPARE,
+        decides=True,
     ),
     _named("`update` is zero", "an `update` of zero is not found: nothing was trained"),
     _named(
@@ -248,6 +256,7 @@ SYMPTOMS = (
         "the answer",
         "Return at the first yes, or use elif",
         lambda case, expected, observed: len(_later(expected, observed)) == len(_PAIRS),
+        decides=True,
     ),
     *(_asked_before(*pair) for pair in _PAIRS),
 )

@@ -107,6 +107,31 @@ STOP = (
     ),
     slip(
         stop,
+        "any-lower-kept",
+        "            waited += 1",
+        "            kept = i if loss < losses[kept] else kept; waited += 1",
+        "any lower loss is kept, also one that is not lower by more than min_delta: only the "
+        "waiting heeds it",
+        "Keep an evaluation only where it is an improvement",
+    ),
+    slip(
+        stop,
+        "first-wait",
+        "waited == patience",
+        "waited == 1",
+        "training stops at the first evaluation without an improvement: patience is not used",
+        "Stop when the number of evaluations without improvement reaches the patience",
+    ),
+    slip(
+        stop,
+        "never-stops",
+        "waited == patience",
+        "waited == -1",
+        "training never stops before the losses end: patience is not used",
+        "Stop when the number of evaluations without improvement reaches the patience",
+    ),
+    slip(
+        stop,
         "patience-minus-one",
         "waited == patience",
         "waited >= max(1, patience - 1)",
