@@ -190,6 +190,14 @@ def test_solutions_are_executed_only_when_needed(root, monkeypatch):
     assert not list(root.rglob("progress.json"))
 
 
+def test_warnings_of_the_machine_are_not_stored(root):
+    edit(root / "solutions/99_small.md", "progress()", "import sys; print(1, file=sys.stderr)")
+    labs.build(root)
+    solution = read(root / SOLUTION)
+    outputs = [output for cell in solution.cells for output in cell.get("outputs", ())]
+    assert outputs and all(output.get("name") == "stdout" for output in outputs)
+
+
 def test_a_failing_cell_is_named(root):
     edit(root / "solutions/99_small.md", "progress()", "progress(1 / 0)")
     with pytest.raises(PeftlabError, match=r"99_small\.md, cell 13 fails: ZeroDivisionError"):
