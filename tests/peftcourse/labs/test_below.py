@@ -1,4 +1,4 @@
-"""No cell right below an exercise writes its answer out."""
+"""What the cells between exercises may do: run what the learner wrote, and never write it out."""
 
 import io
 import keyword
@@ -73,6 +73,25 @@ def given_away(source: Path, root: Path) -> Iterator[str]:
 @pytest.mark.parametrize("name", LESSONS)
 def test_no_cell_below_an_exercise_contains_its_answer(name):
     assert not list(given_away(ROOT / "solutions" / f"{name}.md", ROOT))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_what_a_lab_runs_of_the_learner_s_has_had_its_check(name):
+    """`yours` asks for an exercise of this lab whose check stands above."""
+    student, _ = labs.generate(ROOT / "solutions" / f"{name}.md", ROOT)
+    checked: set[str] = set()
+    for cell in student.cells:
+        if cell.cell_type == "code":
+            checked |= set(re.findall(r'^check\("([\w.]+)"', cell.source, re.MULTILINE))
+            assert set(re.findall(r'\byours\("([\w.]+)"', cell.source)) <= checked
+    assert checked == {exercise.id for exercise in LESSONS[name].exercises}
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lab_brings_all_that_it_offers_in_one_line(name):
+    source = (ROOT / "solutions" / f"{name}.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"^from peftcourse import (.+)$", source, re.MULTILINE)
+    assert line.startswith("check, hint, case, solution, progress, yours")
 
 
 @pytest.mark.parametrize(
