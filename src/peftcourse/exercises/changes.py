@@ -164,9 +164,11 @@ def _layouts(before: Values, after: Values) -> Iterator[Explanation]:
     if all(b.shape != a.shape for b, a in zip(before, after, strict=True)) and _fits(
         Tensor.flatten, before, [a.flatten() for a in after]
     ):
+        axes = any(b.dim() != a.dim() for b, a in zip(before, after, strict=True))
         yield Explanation(
             "reshaped",
-            "the values are right and in order, but in another shape: an axis too many or too few",
+            "the values are right and in order, but in another shape"
+            + (": an axis too many or too few" if axes else ""),
             "Compare the shape with the docstring; `flatten`, `squeeze`, `unsqueeze` or "
             "`keepdim=` give it",
         )

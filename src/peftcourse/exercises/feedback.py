@@ -234,7 +234,9 @@ def _diagnose(reference: Reference, observations: Sequence[Observation]) -> Repo
         report = _report(exercise, verdict.status, observed, *_named(found, case, verdict), known)
         return replace(report, explained=True)
     if found := _shown(reference, outcomes, failed, verdicts):
-        return _report(exercise, verdict.status, observed, *_seen(found, case, verdict))
+        cause, action = _seen(found, case, verdict)
+        cause += f"; only where {where}" if where else ""
+        return _report(exercise, verdict.status, observed, cause, action)
     cause = verdict.guess
     if place := special_places([cases[i] for i in failed], [verdicts[i].mask for i in failed]):
         cause = f"wrong exactly where {place}"

@@ -127,6 +127,20 @@ QUANTIZE = (
         "Use .split(block_size)",
     ),
     _quantize(
+        "tensor-split",
+        ".split(block_size)",
+        ".tensor_split(block_size)",
+        "tensor_split(n) makes n pieces, split(n) pieces of n: there are block_size blocks here",
+        "Use .split(block_size)",
+    ),
+    _quantize(
+        "zeros-skipped",
+        "absmax = block.abs().max()\n",
+        "absmax = block.abs().max()\n        if absmax == 0:\n            continue\n",
+        "a block of zeros is left out: it has an absmax, 0, and codes, those of the level 0",
+        "Store codes and absmax of every block",
+    ),
+    _quantize(
         "always-64",
         ".split(block_size)",
         ".split(64)",
@@ -144,15 +158,16 @@ QUANTIZE = (
         "small-scales-clamped",
         "block / absmax if absmax > 0",
         "block / absmax.clamp(min=1e-3) if absmax > 0",
-        "blocks of small weights are not scaled by their absmax: it is clamped, or an epsilon is "
-        "added, which is large beside tiny weights",
+        "blocks of small weights are not scaled by their absmax: a clamp, an added epsilon or a "
+        "threshold is large beside tiny weights",
         "Leave out only a block whose absmax is exactly 0",
     ),
     _quantize(
         "small-blocks-unscaled",
         "absmax > 0",
         "absmax > 1e-3",
-        "blocks of small weights are not scaled at all: the threshold is not 0",
+        "blocks of small weights are not scaled by their absmax: a clamp, an added epsilon or a "
+        "threshold is large beside tiny weights",
         "Leave out only a block whose absmax is exactly 0",
     ),
     _quantize(
@@ -296,6 +311,12 @@ QUANTIZE_SYMPTOMS = (
     ),
     Symptom(
         "codes",
+        "the codes are not whole numbers: levels or weights, not the places of the nearest levels",
+        "argmin gives the place of the nearest level, its code",
+        seen.values("codes", lambda right, now: (now != now.round()).any()),
+    ),
+    Symptom(
+        "codes",
         "only codes in a block of zeros are wrong: they are those of the level 0",
         "Leave a block as it is if its absmax is 0",
         _only_in_blocks_of_zeros,
@@ -311,6 +332,12 @@ QUANTIZE_SYMPTOMS = (
         "the absmax of a block is wrong, although all codes are right",
         "Store the largest magnitude of each block itself, 0 where all weights are 0",
         seen.both(seen.right("codes"), seen.wrong("absmax")),
+    ),
+    Symptom(
+        "absmax",
+        "each absmax is too large by the same small number: an epsilon is added to it",
+        "Store the absmax itself",
+        seen.values("absmax", lambda right, now: (now - right).std() < 1e-9),
     ),
     Symptom(
         "absmax",

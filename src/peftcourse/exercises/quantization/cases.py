@@ -208,7 +208,7 @@ def linear(rng: Generator) -> list[Case]:
             {
                 "packed": torch.randint(0, 16, (d_out * d_in,), generator=rng).to(torch.uint8),
                 "table": normal(rng, 16),
-                "shape": (d_out, d_in),
+                "d_out": d_out,
                 "x": normal(rng, *leading, d_in, dtype=dtype),
                 "grad": normal(rng, *leading, d_out, dtype=dtype),
                 "about": about,

@@ -174,6 +174,36 @@ BITS = (
         "Divide with /",
     ),
     _bits(
+        "subtracted",
+        _SUM,
+        "return bits - scales - outer",
+        "what the scales cost is taken away; it is added to the bits of the codes",
+        "Add it",
+    ),
+    _bits(
+        "fraction-upside-down",
+        _INNER,
+        "block_size / scale_bits",
+        "the fraction is upside down: block_size weights share the scale_bits of one scale",
+        "Divide scale_bits by block_size",
+    ),
+    _bits(
+        "outer-multiplied",
+        _OUTER,
+        "32 / block_size * outer_block",
+        "multiplied by outer_block, where both sizes divide: parentheses are missing around "
+        "block_size * outer_block",
+        "Add 32 / (block_size * outer_block)",
+    ),
+    _bits(
+        "scales-per-outer-block",
+        "return bits + scales + outer",
+        "return bits + (outer and scales / outer_block) + (outer or scales)",
+        "with an outer block the scales of the blocks are divided by outer_block, too; each block "
+        "still has a scale of its own",
+        "Add scale_bits / block_size in any case",
+    ),
+    _bits(
         "multiplied",
         _INNER,
         "scale_bits * block_size",
@@ -211,26 +241,47 @@ BITS = (
 )
 
 
+def _is_number(observed: dict) -> bool:
+    return isinstance(observed.get("result"), (int, float))
+
+
+def _less_than_the_codes(case: dict, expected: dict, observed: dict) -> bool:
+    return _is_number(observed) and observed["result"] < case["bits"]
+
+
 def _nested(case: dict, expected: dict, observed: dict) -> bool:
-    return case["outer_block"] is not None
+    return _is_number(observed) and case["outer_block"] is not None
 
 
 def _not_nested(case: dict, expected: dict, observed: dict) -> bool:
-    return case["outer_block"] is None
+    return _is_number(observed) and case["outer_block"] is None
 
 
 BITS_SYMPTOMS = (
     Symptom(
         "result",
-        "right without an outer block; with one, the outer scale is counted wrongly (32 bits, "
-        "shared by outer_block scales of block_size weights each), or the scales beside it",
+        "less than the bits of the codes alone: what scales cost is added to them",
+        "Start from bits, and add what the scales cost",
+        _less_than_the_codes,
+    ),
+    Symptom(
+        "result",
+        "with an outer block it is wrong: the outer scale has 32 bits, is shared by outer_block "
+        "scales of block_size weights each, and comes in addition to scale_bits / block_size",
         "Add 32 / (block_size * outer_block) to what the blocks' scales cost",
         _nested,
     ),
     Symptom(
         "result",
-        "right with an outer block, and wrong without one, where outer_block is None",
-        "Without an outer block there are codes and scales only",
+        "where outer_block is None it is wrong: only codes and scales, of scale_bits each, count",
+        "Without an outer block it is bits + scale_bits / block_size",
         _not_nested,
+    ),
+    Symptom(
+        "result",
+        "not the sum of bits, scale_bits / block_size and, only with an outer block, the outer "
+        "scale's share; one of them is counted otherwise",
+        "Write the terms down one by one",
+        lambda case, expected, observed: _is_number(observed),
     ),
 )

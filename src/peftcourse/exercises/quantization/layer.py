@@ -77,6 +77,30 @@ LINEAR = (
         "Return grad @ W for x: frozen means no gradient of W, and one of x as ever",
     ),
     _linear(
+        "no-gradient",
+        _GRADIENTS,
+        "return None, None, None",
+        "the gradient of x is None, left out where it is needed (ctx.needs_input_grad): the layers "
+        "below, and their adapters, learn nothing",
+        "Return grad @ W for x: frozen means no gradient of W, and one of x as ever",
+    ),
+    _linear(
+        "float32-backward",
+        _BACKWARD,
+        "ctx.dequantize(packed, torch.float32).to(grad.dtype)",
+        "dequantized to float32 in backward whatever dtype the gradient has: digits lost in one "
+        "case, memory in another",
+        "Dequantize to the dtype of grad",
+    ),
+    _linear(
+        "float32-forward",
+        _FORWARD,
+        "= dequantize(packed, torch.float32).to(x.dtype)",
+        "dequantized to float32 in forward whatever dtype x has: digits lost in one case, memory "
+        "in another",
+        "Dequantize to the dtype of x",
+    ),
+    _linear(
         "always-float32",
         _FORWARD,
         "= dequantize(packed, torch.float32).to(x.dtype)",
@@ -158,10 +182,6 @@ def _measured(part: str, cause: str, action: str) -> Symptom:
     )
 
 
-def _no_gradient(case: dict, expected: dict, observed: dict) -> bool:
-    return observed.get("gradient of the input") == "NoneType"
-
-
 LINEAR_SYMPTOMS = (
     Symptom(
         "output",
@@ -186,12 +206,10 @@ LINEAR_SYMPTOMS = (
         "whole numbers are kept that are larger than packed, such as codes in int64",
         "Save packed as it is",
     ),
-    Symptom(
-        "gradient of the input",
+    _measured(
+        "numbers in the gradient of the input",
         "the gradient of x is None: the layers below, and their adapters, learn nothing",
         "Return grad @ W for x: frozen means no gradient of W, and one of x as ever",
-        _no_gradient,
-        decides=True,
     ),
     _measured(
         "gradients of packed and dequantize",
@@ -204,12 +222,12 @@ LINEAR_SYMPTOMS = (
         "Call ctx.dequantize in backward",
     ),
     _measured(
-        "bytes of an entry of the weight, forward",
+        "digits of the weight, forward",
         "the weight is dequantized forward into another dtype than that of x",
         _WRONG_DTYPE,
     ),
     _measured(
-        "bytes of an entry of the weight, backward",
+        "digits of the weight, backward",
         "the weight is dequantized backward into another dtype than that of the gradient and x",
         _WRONG_DTYPE,
     ),
@@ -220,9 +238,15 @@ LINEAR_SYMPTOMS = (
         _WRONG_DTYPE,
     ),
     Symptom(
+        "output",
+        "the output is not x times the dequantized weight, transposed: x @ W.T, and nothing more",
+        "Return x @ dequantize(packed, x.dtype).T",
+        seen.wrong("output"),
+    ),
+    Symptom(
         "gradient of the input",
         "the output is right, the gradient of x is not: it is grad times the dequantized weight",
         "Return grad @ W for x",
-        seen.values("output", lambda right, now: torch.allclose(right, now, rtol=1e-2)),
+        seen.both(seen.right("output"), seen.wrong("gradient of the input")),
     ),
 )

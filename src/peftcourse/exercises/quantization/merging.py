@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from peftcourse.exercises.core import Symptom, slip
 from peftcourse.exercises.quantization import seen
+from peftcourse.exercises.quantization.probes import Quantized
 
 
 def merge(base, A: Tensor, B: Tensor, scaling: float, dtype: torch.dtype) -> Tensor:
@@ -176,6 +178,41 @@ MERGE = (
         _ONCE,
     ),
     _merge(
+        "root-of-the-scaling",
+        _UPDATE,
+        "scaling**0.5 * (B @ A)",
+        "the update is multiplied by the root of scaling",
+        _ADD,
+    ),
+    _merge(
+        "scaling-added",
+        _UPDATE,
+        "scaling + B @ A",
+        "scaling is added to the update, not multiplied with it",
+        _ADD,
+    ),
+    _merge(
+        "base-times-update",
+        "(weight + update)",
+        "(weight * (1 + update))",
+        "the base is multiplied by the update; the update is added",
+        "Add the update",
+    ),
+    _merge(
+        "factor-rounded",
+        _UPDATE,
+        "scaling * (B.to(dtype).double() @ A)",
+        "B is rounded to dtype before it is multiplied: too early",
+        _ONCE,
+    ),
+    _merge(
+        "product-rounded",
+        _UPDATE,
+        "scaling * (B @ A).to(dtype)",
+        "the product B @ A is rounded to dtype before it is added: too early",
+        _ONCE,
+    ),
+    _merge(
         "update-twice",
         "(weight + update)",
         "(weight + 2 * update)",
@@ -183,6 +220,18 @@ MERGE = (
         "Add the update once",
     ),
 )
+
+
+def _parts(test: Callable[[Tensor, Tensor, Tensor], bool]) -> seen.Condition:
+    """``test(base, update, seen)`` holds, and more is wrong than the rounding."""
+
+    def holds(case: dict, expected: dict, observed: dict) -> bool:
+        update = case["scaling"] * (case["B"] @ case["A"])
+        base = Quantized(case["weight"]).dequantize()
+        wrong = _more_than_rounded(case, expected, observed)
+        return wrong and test(base, update, observed["weight"])
+
+    return holds
 
 
 def _more_than_rounded(case: dict, expected: dict, observed: dict) -> bool:
@@ -198,10 +247,9 @@ MERGE_SYMPTOMS = (
         seen.other_shape("weight"),
     ),
     Symptom(
-        "dtype",
+        "digits of its dtype",
         "the merged weight has another dtype than the one that is asked for",
         "End with .to(dtype)",
-        seen.other_dtype("dtype"),
         decides=True,
     ),
     Symptom(
@@ -216,6 +264,18 @@ MERGE_SYMPTOMS = (
         "the quantized base itself has changed: merging makes a new tensor",
         "Add to base.dequantize() and leave the base alone",
         decides=True,
+    ),
+    Symptom(
+        "weight",
+        "the base is right, and the update is multiplied by another number than scaling",
+        _ADD,
+        _parts(lambda base, update, now: seen.multiple(update, now - base)),
+    ),
+    Symptom(
+        "weight",
+        "the update is right, and the base is multiplied by a number or added more than once",
+        "Add base.dequantize() once",
+        _parts(lambda base, update, now: seen.multiple(base, now - update)),
     ),
     Symptom(
         "weight",

@@ -213,6 +213,12 @@ _NEGATIVE = seen.values("codes", lambda right, seen: (right < 0).any() and not (
 ABSMAX_SYMPTOMS = (
     Symptom(
         "codes",
+        "the codes are not whole numbers",
+        "Round before .to(torch.int8)",
+        seen.values("codes", lambda right, now: (now != now.round()).any()),
+    ),
+    Symptom(
+        "codes",
         "no code is negative, although numbers are: codes have a sign, as int8 has",
         "Leave the sign in, and shift nothing",
         _NEGATIVE,
@@ -234,6 +240,19 @@ ABSMAX_SYMPTOMS = (
         "each code is the right one or next to it: not rounded to the nearest whole number",
         "Round with .round(), once, just before .to(torch.int8)",
         seen.at_most_one_off("codes"),
+    ),
+    Symptom(
+        "codes",
+        "the codes of some blocks are right and those of others are not, as if all had one scale: "
+        "each row has its own absmax",
+        "Divide each row by its own absmax",
+        seen.values("codes", lambda right, now: len(right) > 1 and (right == now).all(dim=1).any()),
+    ),
+    Symptom(
+        "absmax",
+        "the scale has a sign: the number of largest magnitude itself, not its magnitude (abs)",
+        "Take .abs() before the maximum",
+        seen.values("absmax", lambda right, now: torch.allclose(right, now.abs())),
     ),
     Symptom(
         "absmax",

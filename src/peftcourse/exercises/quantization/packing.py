@@ -69,6 +69,11 @@ PACK = (
         "both codes are added in the same half of the byte: the shift is missing",
     ),
     _wrong_shift(
+        "exclusive-or-without-shift",
+        "high ^ low",
+        "both codes are in the same half of the byte: the shift is missing",
+    ),
+    _wrong_shift(
         "first-code-lost",
         "(high << 8) | low",
         "the first code of each pair is lost: shifted out of the byte, as by 8 bits or to the "
@@ -201,5 +206,11 @@ PACK_SYMPTOMS = (
         "right for an even number of codes; an odd number goes wrong: it is filled up with pad",
         "Add one code, pad, after the last one if their number is odd",
         seen.both(_odd, seen.wrong("result")),
+    ),
+    Symptom(
+        "result",
+        "a byte is not 16 times (<< 4) the first code of its pair of neighbours plus the second",
+        "Take (codes[::2] << 4) | codes[1::2]",
+        seen.wrong("result"),
     ),
 )

@@ -6,6 +6,7 @@ copies; whether a value is right is judged elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -104,11 +105,12 @@ def of_dtype(weight: Any) -> Outcome:
     """
     if not isinstance(weight, Tensor):
         return {"weight": weight}
-    return {
-        "weight": weight.double(),
-        "dtype": weight.new_empty(0),
-        "bytes of an entry": weight.element_size(),
-    }
+    return {"weight": weight.double(), "digits of its dtype": digits(weight.dtype)}
+
+
+def digits(dtype: torch.dtype) -> int:
+    """Binary digits of the fraction, another number for each floating-point dtype."""
+    return round(-math.log2(torch.finfo(dtype).eps)) if dtype.is_floating_point else 0
 
 
 def bits(answer: Any, case: Case) -> Outcome:
@@ -129,12 +131,12 @@ def wide(scale: Any) -> Any:
 def linear(answer: Any, case: Case) -> Outcome:
     x, packed = case["x"].clone().requires_grad_(), case["packed"]
     made = OtherDtypes(x.dtype)
-    sizes: list[int] = []
+    dtypes: list[torch.dtype] = []
 
     def dequantize(packed: Tensor, dtype: torch.dtype) -> Tensor:
-        sizes.append(dtype.itemsize)
+        dtypes.append(dtype)
         made.paused = True
-        weight = case["table"][packed.long()].view(tuple(case["shape"])).to(dtype)
+        weight = case["table"][packed.long()].view(case["d_out"], -1).to(dtype)
         made.paused = False
         return weight
 
@@ -157,17 +159,18 @@ def linear(answer: Any, case: Case) -> Outcome:
         "bytes of codes kept beyond those of packed": max(
             0, sum(t.untyped_storage().nbytes() for t in codes) - packed.untyped_storage().nbytes()
         ),
-        "bytes of an entry of the weight, forward": max(sizes, default=0),
+        "digits of the weight, forward": max(map(digits, dtypes), default=0),
     }
     if y.shape != case["grad"].shape:
         return outcome
-    sizes.clear()
+    dtypes.clear()
     with made:
         y.backward(case["grad"], retain_graph=True)
-    outcome["backward passes that dequantize"] = min(1, len(sizes))
-    outcome["bytes of an entry of the weight, backward"] = max(sizes, default=x.dtype.itemsize)
+    outcome["backward passes that dequantize"] = min(1, len(dtypes))
+    outcome["digits of the weight, backward"] = max(map(digits, dtypes), default=digits(x.dtype))
     outcome["numbers made in another dtype"] = made.largest
-    outcome["gradient of the input"] = x.grad
+    outcome["numbers in the gradient of the input"] = 0 if x.grad is None else x.grad.numel()
+    outcome["gradient of the input"] = torch.zeros_like(x) if x.grad is None else x.grad
     # Autograd drops a gradient that belongs to no number, so backward is asked itself.
     _, *others = answer.backward(node, case["grad"])
     outcome["gradients of packed and dequantize"] = sum(one is not None for one in others)

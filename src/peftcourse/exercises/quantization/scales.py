@@ -112,6 +112,13 @@ DOUBLE = (
         "Subtract the mean",
     ),
     _double(
+        "one-code-too-few",
+        "* 127",
+        "* 126",
+        "the largest code is 126, one too small: 8 bits reach from -127 to 127",
+        "Multiply by 127",
+    ),
+    _double(
         "median",
         _MEAN,
         "absmax.median()",

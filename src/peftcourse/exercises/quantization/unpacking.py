@@ -211,6 +211,48 @@ DEQUANTIZE = (
         "Take levels[codes]",
     ),
     _dequantize(
+        "levels-reversed",
+        _PRODUCT,
+        "levels.flip(0)[codes] * scales",
+        "the levels are read from the other end: code 0 is the first level, -1",
+        "Take levels[codes]",
+    ),
+    _dequantize(
+        "counted-from-one",
+        _PRODUCT,
+        "levels[(codes - 1) % 16] * scales",
+        "codes count from 0: each level looked up is one too low",
+        "Take levels[codes]",
+    ),
+    _dequantize(
+        "scales-added",
+        _PRODUCT,
+        "levels[codes] + scales",
+        "the scale is added to the level; it is multiplied with it",
+        "Multiply by the scale of the block",
+    ),
+    _dequantize(
+        "scaled-twice",
+        _PRODUCT,
+        "levels[codes] * scales * scales",
+        "multiplied by the scale twice",
+        "Multiply by the scale of the block once",
+    ),
+    _dequantize(
+        "mean-scale",
+        _PRODUCT,
+        "levels[codes] * absmax.mean()",
+        "one scale, the mean, for all weights: each block has its own",
+        "Multiply each block by its own absmax",
+    ),
+    _dequantize(
+        "blocks-of-bytes",
+        "repeat_interleave(block_size)",
+        "repeat_interleave(2 * block_size)",
+        "a scale serves block_size bytes here, twice as many weights: a byte holds two",
+        "Repeat each scale block_size times",
+    ),
+    _dequantize(
         "one-scale",
         _PRODUCT,
         "levels[codes] * absmax.max()",
@@ -248,10 +290,9 @@ DEQUANTIZE_SYMPTOMS = (
         seen.other_shape("weight"),
     ),
     Symptom(
-        "dtype",
+        "digits of its dtype",
         "the weight has another dtype than the one that is asked for",
         "End with .to(dtype)",
-        seen.other_dtype("dtype"),
         decides=True,
     ),
     Symptom(
@@ -284,6 +325,15 @@ DEQUANTIZE_SYMPTOMS = (
         "the signs are right, and the sizes are not: look at the scale that each weight gets, that "
         "of its block of block_size weights",
         "Repeat each scale block_size times along the flat weight",
-        _weight(lambda right, now: torch.equal(right.sign(), now.sign())),
+        _weight(
+            lambda right, now: torch.equal(right.sign(), now.sign()) and not seen.near(right, now)
+        ),
+    ),
+    Symptom(
+        "weight",
+        "a weight is levels[code] times the scale of its block, absmax[i // block_size]: codes, "
+        "levels or their order are others here",
+        "Two codes a byte, the high half first; look the levels up; multiply by the block's scale",
+        _weight(lambda right, now: not seen.near(right, now)),
     ),
 )
