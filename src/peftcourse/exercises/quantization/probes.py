@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 Case = dict[str, Any]
 Outcome = dict[str, Any]
@@ -36,10 +36,11 @@ def bytes_of_numbers(tensors: Iterable[Tensor]) -> int:
     return sum(t.untyped_storage().nbytes() for t in tensors if t.is_floating_point())
 
 
-class OtherDtypes(TorchDispatchMode):
+class OtherDtypes(TorchFunctionMode):
     """Counts the entries of the largest floating-point tensor made in another dtype than one.
 
-    Every operation passes here, however it was called: products, einsum, broadcasting.
+    Every operation that an answer writes passes here: products, einsum, conversions. (A mode of
+    torch's dispatcher would see more, and import a compiler of a second the first time.)
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -48,12 +49,17 @@ class OtherDtypes(TorchDispatchMode):
         self.paused = False
         self.largest = 0
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_function__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **(kwargs or {}))
-        for tensor in () if self.paused else storages([result]).values():
+        if not self.paused:
+            self.note(result)
+        return result
+
+    def note(self, result: Any) -> None:
+        """Count what an operation made."""
+        for tensor in storages([result]).values():
             if tensor.is_floating_point() and tensor.dtype != self.dtype:
                 self.largest = max(self.largest, tensor.numel())
-        return result
 
 
 class Quantized:
@@ -138,6 +144,7 @@ def linear(answer: Any, case: Case) -> Outcome:
         made.paused = True
         weight = case["table"][packed.long()].view(case["d_out"], -1).to(dtype)
         made.paused = False
+        made.note(weight)
         return weight
 
     saved: list[Tensor] = []
@@ -164,16 +171,16 @@ def linear(answer: Any, case: Case) -> Outcome:
     if y.shape != case["grad"].shape:
         return outcome
     dtypes.clear()
-    with made:
-        y.backward(case["grad"], retain_graph=True)
+    (y * case["grad"]).sum().backward(retain_graph=True)
     outcome["backward passes that dequantize"] = min(1, len(dtypes))
     outcome["digits of the weight, backward"] = max(map(digits, dtypes), default=digits(x.dtype))
-    outcome["numbers made in another dtype"] = made.largest
     outcome["numbers in the gradient of the input"] = 0 if x.grad is None else x.grad.numel()
     outcome["gradient of the input"] = torch.zeros_like(x) if x.grad is None else x.grad
     # Autograd drops a gradient that belongs to no number, so backward is asked itself.
-    _, *others = answer.backward(node, case["grad"])
+    with made:
+        _, *others = answer.backward(node, case["grad"])
     outcome["gradients of packed and dequantize"] = sum(one is not None for one in others)
+    outcome["numbers made in another dtype"] = made.largest
     return outcome
 
 
