@@ -1,8 +1,8 @@
 """The wheel alone, in a new environment, runs the student lab: what Colab does.
 
-`make test-full` has pip install what the wheel requires, and runs every lab on the bundled model. In
-`make test` the requirements are linked from this environment, which takes a second and not minutes,
-one lab runs, and the model has one layer.
+`make test-full` has pip install what the wheel requires, and runs every lab on the bundled model.
+In `make test` the requirements are linked from this environment, which takes a second and not
+minutes, one lab runs, and the model has one layer.
 """
 
 import json

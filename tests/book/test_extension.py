@@ -1,8 +1,10 @@
 """The book's own directives: what they render, and that bad content fails the build."""
 
 import io
+import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -175,7 +177,13 @@ def test_the_coverage_table_lists_every_exercise_and_adds_up(build):
                     *(mutant.id for mutant in part.mutants),
                 ]
     parts = [part for lesson in LESSONS.values() for part in lesson.parts]
-    [total] = [row for row in rows(html) if row[0] == "All lessons"]
+    total, of_answers = [row for row in rows(html) if row[0] == "All lessons"]
+    recorded = json.loads((BOOK.parent / "results" / "learner_answers.json").read_text())
+    counts = Counter()
+    for row in recorded["numbers"]["lessons"].values():
+        counts.update(row)
+    assert int(of_answers[1]) + int(of_answers[5]) == counts.total() - counts["open"]
+    assert of_answers[2] == str(counts["ACCEPTED"]) and of_answers[6] == str(counts["REJECTED"])
     assert total[1] == str(len(parts)) and total[3] == str(sum(part.points for part in parts))
     mutants = sum(len(part.mutants) for part in parts if part.kind == "code")
     assert total[-1] == str(mutants)

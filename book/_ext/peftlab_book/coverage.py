@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from peftcourse.exercises.registry import Lesson
 
 COLUMNS = ("Exercise", "Difficulty", "Points", "Minutes", "Hints", "Inputs", "What guards it")
+# What a check makes of an answer, as tests/peftcourse/exercises/learners/measure.py records it.
+ANSWERS = (
+    "Lesson",
+    "Wrong answers",
+    "of them accepted",
+    "cause named",
+    "another cause named",
+    "Right answers",
+    "of them rejected",
+)
+RECORD = "learner_answers.json"
 TOTALS = ("Lesson", "Exercises", "In words", "Points", "Minutes", "Hints", "Inputs", "Mistakes")
 
 
@@ -93,7 +106,35 @@ class Coverage(BookDirective):
         rows = [row("td", self.chapter(lesson), *self.sums(lesson.parts)) for lesson in lessons]
         total = row("td", "All lessons", *self.sums(everything))
         overall = table(text("What the labs ask, by lesson"), TOTALS, rows, total)
-        return [overall, *map(self.lesson, lessons)]
+        return [overall, self.answers(lessons), *map(self.lesson, lessons)]
+
+    def answers(self, lessons: Sequence[Lesson]) -> element:
+        """What the checks made of answers written from the text of each exercise alone."""
+        file = Path(__file__).resolve().parents[3] / "results" / RECORD
+        self.env.note_dependency(str(file))
+        recorded = json.loads(file.read_text(encoding="utf-8"))["numbers"]["lessons"]
+        rows = [
+            row("td", self.chapter(lesson), *self.answer_sums([recorded[lesson.name]]))
+            for lesson in lessons
+            if lesson.name in recorded
+        ]
+        total = row("td", "All lessons", *self.answer_sums(list(recorded.values())))
+        caption = text("Answers that learners give: what the checks make of the worst of 100 seeds")
+        return table(caption, ANSWERS, rows, total)
+
+    @staticmethod
+    def answer_sums(counts: Sequence[dict[str, int]]) -> list[str]:
+        """The numbers of a row of `ANSWERS`; answers that a text leaves open are left out."""
+        total = Counter()
+        for count in counts:
+            total.update(count)
+        right = total["ok"] + total["REJECTED"]
+        wrong = total.total() - right - total["open"]
+        named = f"{total['named']} ({total['named'] / wrong:.0%})"
+        accepted = total["ACCEPTED"] + total["CRASHED"]
+        return [str(n) for n in (wrong, accepted, named, total["other cause"], right)] + [
+            str(total["REJECTED"])
+        ]
 
     def chapter(self, lesson: Lesson) -> nodes.Node:
         """The lesson's number and title, linked to its chapter where the book has one."""

@@ -6,26 +6,30 @@ python -m tests.peftcourse.exercises.learners.measure --seeds 101 102 --only lor
 from __future__ import annotations
 
 import argparse
-import collections
 import importlib
 import json
+import multiprocessing
 import pkgutil
 import re
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 
 import torch
 
-from peftcourse.exercises import EXERCISES
-from peftcourse.exercises.feedback import Reference, Report, assess_on
+from peftcourse.exercises import EXERCISES, LESSONS
+from peftcourse.exercises.feedback import Reference, Report, assess, assess_on
+from peftcourse.experiments import results as results_file
 from tests.peftcourse.exercises import learners
 from tests.peftcourse.exercises.learners.answers import Answer
 
+RECORD = Path(__file__).resolve().parents[4] / "results" / "learner_answers.json"
 LIMIT = 20  # seconds for one answer on one seed
 ACCEPTED, REJECTED, CRASHED = "ACCEPTED", "REJECTED", "CRASHED"
 NAMED, HINTED, UNNAMED, FALSE = "named", "hinted", "unnamed", "other cause"
@@ -70,7 +74,7 @@ def measure(answer: Answer, seed: int) -> Result:
     return Result(answer, seed, grade(answer, report), report, time.perf_counter() - begun)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=4)
 def _reference(exercise: str, seed: int) -> Reference:
     return Reference(EXERCISES[exercise], seed)
 
@@ -109,6 +113,43 @@ def worst(results: Sequence[Result]) -> Result:
     return min(results, key=lambda result: GRADES.index(result.grade))
 
 
+def measure_exercise(name: str, seeds: Sequence[int], label: str | None = None) -> list[Result]:
+    """The worst result of each answer to one exercise, over all seeds."""
+    torch.set_num_threads(1)
+    chosen = [a for a in all_answers() if a.exercise == name and label in (None, a.label)]
+    by_answer: list[list[Result]] = [[] for _ in chosen]
+    for seed in seeds:  # outside, so that one reference after the other is enough
+        for results, answer in zip(by_answer, chosen, strict=True):
+            results.append(measure(answer, seed))
+    return [worst(results) for results in by_answer]
+
+
+def slowest_check(found: Sequence[Result]) -> dict[str, float]:
+    """Seconds of one whole check by exercise: its cases drawn, its references and mistakes run.
+
+    The answer is a wrong one whose cause is not known, which takes the longest search.
+    """
+    seconds = {}
+    for name in EXERCISES:
+        here = [r for r in found if r.answer.exercise == name and r.answer.right is False]
+        hard = [r for r in here if r.report and not r.report.explained] or here
+        for result in hard[:1]:
+            begun = time.perf_counter()
+            assess(EXERCISES[name], result.answer.define(), result.seed)
+            seconds[name] = round(time.perf_counter() - begun, 3)
+    return seconds
+
+
+def summary(found: Sequence[Result]) -> dict[str, dict[str, int]]:
+    """How many answers got which grade, by lesson."""
+    lessons = {exercise.id: lesson.name for lesson in LESSONS.values() for exercise in lesson.parts}
+    table: dict[str, dict[str, int]] = {}
+    for result in found:
+        row = table.setdefault(lessons[result.answer.exercise], dict.fromkeys(GRADES, 0))
+        row[result.grade] += 1
+    return dict(sorted(table.items()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="*", default=[101])
@@ -116,23 +157,33 @@ def main() -> None:
     parser.add_argument("--label", help="one answer")
     parser.add_argument("--all", action="store_true", help="print those that are fine, too")
     parser.add_argument("--json", help="write every worst result into this file")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument(
+        "--record", action="store_true", help="100 seeds, into results/learner_answers.json"
+    )
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    found = []
-    for answer in all_answers():
-        if answer.exercise.startswith(options.only) and options.label in (None, answer.label):
-            result = worst([measure(answer, seed) for seed in options.seeds])
-            found.append(result)
-            if options.all or options.label or result.grade not in ("ok", NAMED, "open"):
-                print(f"\n{result.grade:11} {answer.exercise}: {answer.label}, seed {result.seed}")
-                print(f"  {'a tutor':13} {answer.cause}   /{answer.pattern}/")
-                print("  " + str(result.report or result.problem).replace("\n", "\n  "), flush=True)
+    seeds = list(range(100)) if options.record else options.seeds
+    names = [name for name in EXERCISES if name.startswith(options.only)]
+    found: list[Result] = []
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+        run = partial(measure_exercise, seeds=seeds, label=options.label)
+        for results in pool.map(run, names):
+            found += results
+            for result in results:
+                if options.all or options.label or result.grade not in ("ok", NAMED, "open"):
+                    answer = result.answer
+                    print(
+                        f"\n{result.grade:11} {answer.exercise}: {answer.label}, seed {result.seed}"
+                    )
+                    print(f"  {'a tutor':13} {answer.cause}   /{answer.pattern}/")
+                    print(
+                        "  " + str(result.report or result.problem).replace("\n", "\n  "),
+                        flush=True,
+                    )
     print()
-    by_lesson = collections.defaultdict(collections.Counter)
-    for result in found:
-        by_lesson[result.answer.exercise.partition(".")[0]][result.grade] += 1
-    for lesson, counts in by_lesson.items():
-        print(f"{lesson:13}", ", ".join(f"{g} {counts[g]}" for g in GRADES if counts[g]))
+    table = summary(found)
+    for lesson, counts in table.items():
+        print(f"{lesson:16}", ", ".join(f"{g} {n}" for g, n in counts.items() if n))
     if options.json:
         rows = [
             {
@@ -147,6 +198,15 @@ def main() -> None:
         ]
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1, ensure_ascii=False)
+    if options.record:
+        results_file.write(
+            RECORD,
+            what="answers of learners by lesson, by what the check made of the worst of 100 seeds; "
+            "seconds of the slowest check of each exercise, on one core",
+            command="python -m tests.peftcourse.exercises.learners.measure --record",
+            seeds=seeds,
+            numbers={"lessons": table, "seconds": slowest_check(found)},
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""What checks make of answers that learners give: never wrong, the cause four times out of five.
+
+`make test-full` takes 100 seeds, `make test` two. `python -m
+tests.peftcourse.exercises.learners.measure` prints every answer that a check fails on.
+"""
+
+import json
+from collections import Counter
+
+import pytest
+
+from peftcourse.exercises import EXERCISES
+from tests.peftcourse.exercises.learners import measure
+
+ANSWERS = measure.all_answers()
+seeds = pytest.mark.parametrize(
+    "seeds", [(101, 102), pytest.param(range(100), marks=pytest.mark.full)], ids=["2", "100"]
+)
+
+
+@seeds
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_no_wrong_answer_passes_and_no_right_one_fails(exercise, seeds):
+    bad = [
+        f"{result.grade}: {result.answer.label}, seed {result.seed}: {result.report}"
+        for result in measure.measure_exercise(exercise, seeds)
+        if result.grade in (measure.CRASHED, measure.ACCEPTED, measure.REJECTED)
+    ]
+    assert not bad
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_each_exercise_has_answers_enough(exercise):
+    kinds = Counter(answer.right for answer in ANSWERS if answer.exercise == exercise)
+    assert kinds[False] >= 10 and kinds[True] >= 5
+
+
+def test_labels_are_unique_and_wrong_answers_have_a_cause():
+    assert len({(answer.exercise, answer.label) for answer in ANSWERS}) == len(ANSWERS)
+    assert all(answer.cause and answer.pattern for answer in ANSWERS if answer.right is False)
+
+
+def test_the_record_is_of_these_answers_and_keeps_what_is_promised():
+    record = json.loads(measure.RECORD.read_text(encoding="utf-8"))["numbers"]
+    total = Counter()
+    for row in record["lessons"].values():
+        total.update(row)
+    assert sum(total.values()) == len(ANSWERS)
+    assert total[measure.ACCEPTED] == total[measure.REJECTED] == total[measure.CRASHED] == 0
+    wrong = sum(answer.right is False for answer in ANSWERS)
+    assert total[measure.NAMED] >= 0.8 * wrong
+    assert total[measure.FALSE] <= 0.01 * wrong
+    assert set(record["seconds"]) == set(EXERCISES)
+    assert max(record["seconds"].values()) < 0.5
