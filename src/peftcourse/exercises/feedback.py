@@ -21,7 +21,7 @@ from peftcourse.exercises.changes import Explanation, changes
 from peftcourse.exercises.compare import agree
 from peftcourse.exercises.core import Exercise, Mutant, Symptom, Verdict
 from peftcourse.exercises.observe import Case, Observation, Outcome, observe
-from peftcourse.exercises.parts import by_parts
+from peftcourse.exercises.parts import by_parts, different_parts
 from peftcourse.exercises.places import special_cases, special_places
 
 NOT_ATTEMPTED = "not attempted"
@@ -282,10 +282,20 @@ def explain(
         both += [
             _both(_explanation(mutant), change)
             for mutant, theirs in reference.mistakes
-            if mutant.id not in named
+            if mutant.id not in named and not _undone(reference.expected, theirs, outcomes)
             for change in changes(cases, theirs, outcomes, exercise.symbols)
         ]
     return None, _few(both)
+
+
+def _undone(
+    expected: Sequence[Outcome], theirs: Sequence[Outcome], outcomes: Sequence[Outcome]
+) -> bool:
+    """Whether an answer is right in a part that a mistake gets wrong.
+
+    A change on top of the mistake would only take it back there.
+    """
+    return bool(different_parts(expected, theirs) - different_parts(expected, outcomes))
 
 
 def _explain_by_fault(
@@ -547,7 +557,7 @@ def _changed(exercise: Exercise, case: Case, names: list[str]) -> Report:
         exercise,
         WRONG_VALUE,
         f"the input {inputs} has changed after the call{_numbers(case)}",
-        "an in-place operation, such as `+=`, `mul_` or `x[...] =`, on an input",
+        "an input is changed in place, by an operation such as `+=`, `mul_` or `x[...] =`",
         "Work on a new tensor (`x * 2`, `x.clone()`) and leave the caller's alone",
     )
 

@@ -26,13 +26,13 @@ def by_parts(
         outcomes: what an answer did.
         symbols: how numbers of a case are called.
     """
-    wrong = _different(expected, outcomes)
+    wrong = different_parts(expected, outcomes)
     if len(wrong) < 2:
         return []
     found = []
     for explanation, theirs in known:
-        parts = _different(expected, theirs)
-        if parts < wrong and not parts & _different(theirs, outcomes):
+        parts = different_parts(expected, theirs)
+        if parts < wrong and not parts & different_parts(theirs, outcomes):
             found.append((explanation, parts))
     for part in sorted(wrong):
         right, seen = (
@@ -47,7 +47,7 @@ def by_parts(
     ]
 
 
-def _different(one: Sequence[Outcome], other: Sequence[Outcome]) -> set[str]:
+def different_parts(one: Sequence[Outcome], other: Sequence[Outcome]) -> set[str]:
     """The names of the parts that differ in some case."""
     return {
         name

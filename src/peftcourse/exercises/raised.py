@@ -15,8 +15,8 @@ _KNOWN = (
     ),
     (
         r"mat1 and mat2 shapes cannot be multiplied \((.+?) and (.+?)\)",
-        "a product of shapes {0} and {1}: the inner sizes differ, so it is the wrong way round or "
-        "lacks a transpose",
+        "a product of shapes {0} and {1}: the inner sizes differ, so the factors are in the wrong "
+        "order, or one lacks a transpose",
         "Turn the product round, or transpose one of the two (.T)",
     ),
     (
@@ -42,16 +42,16 @@ _KNOWN = (
         "Make each with the size that the input has",
     ),
     (
-        r"Expected target size \[(.+?)\], got \[(.+?)\]",
-        "the classes of cross_entropy are on axis 1: with these inputs it takes labels of shape "
-        "({0}), and gets ({1})",
-        "Flatten to (N, classes) and (N,), or move the classes to axis 1",
-    ),
-    (
         r"Target (-?\d+) is out of bounds",
         "a label of {0} is taken for a class: what is to be ignored needs `ignore_index`, and any "
         "other label is below the number of classes",
         "Look at the labels: which are to be ignored, and is the axis of the classes the right one",
+    ),
+    (
+        r"Expected target size \[(.+?)\], got \[(.+?)\]",
+        "cross_entropy takes dimension 1 for the classes and wants targets of shape ({0}), not "
+        "({1}): the classes are in another dimension",
+        "Flatten to (N, classes) and (N), or move the axis of the classes to dimension 1",
     ),
     (
         r"shape '(.+?)' is invalid for input of size (\d+)",
@@ -95,7 +95,7 @@ _KNOWN = (
     ),
     (
         r"a leaf Variable that requires grad",
-        "an in-place change of a parameter that trains",
+        "an in-place change of a parameter that trains, without no_grad",
         "Change its values under `with torch.no_grad():`, or work on a new tensor",
     ),
     (
@@ -176,6 +176,12 @@ _KNOWN = (
         r"mean\(\): could not infer output dtype",
         "the mean of integers: torch averages floating-point numbers only",
         "Convert first, with `.float()` or `.double()`",
+    ),
+    (
+        r"cannot assign '(.+?)' as child module '(\w+)'",
+        "what is set as `{1}` is no module but {0}: a function that was not called, or a class "
+        "that was not made",
+        "Call it, so that a module is there to be set",
     ),
     (
         r"unsupported operand .*'NoneType'",
@@ -278,6 +284,21 @@ _KNOWN = (
         "Print the shape just above that line, and reduce the tensor to one number first",
     ),
     (
+        r"'\w+' object is not an iterator",
+        "a `return` (or the function's end) where a context manager needs a `yield`",
+        "Put `yield` where the block runs, and what follows it behind",
+    ),
+    (
+        r"'generator' object does not support the context manager protocol",
+        "a generator is used in `with`: the decorator `@contextlib.contextmanager` is missing",
+        "Put `@contextlib.contextmanager` above the `def`",
+    ),
+    (
+        r"generator didn't (?:stop|yield)",
+        "a context manager yields exactly once: here `yield` is reached twice, or not at all",
+        "Let every way through the function pass one `yield`",
+    ),
+    (
         r"'(\w+)' object is not subscriptable",
         "[…] on a {0}, which has no entries: a call written with square brackets?",
         "Look at the brackets in that line",
@@ -295,7 +316,7 @@ _KNOWN = (
     ),
     (
         r"RecursionError",
-        "the function calls itself without an end",
+        "an endless recursion: the function calls itself again and again",
         "Give the case in which it returns without calling itself",
     ),
 )
@@ -322,6 +343,12 @@ def explain(error: dict[str, Any]) -> tuple[str, str] | None:
         )
     on_value = re.match(r"'(NoneType|tuple|list)' object", message)
     if error["type"] == "AttributeError" and not (on_value and not error.get("nearest")):
+        if "Generator' object" in message:
+            return (
+                "a generator stands where another argument belongs: given by position, and not by "
+                "its keyword",
+                "Name the argument: generator=…",
+            )
         missing = _quoted(message)
         if message.startswith("'dict'") and not error.get("nearest"):
             return (
@@ -341,7 +368,7 @@ def explain(error: dict[str, Any]) -> tuple[str, str] | None:
     for pattern, cause, action in _KNOWN:
         if found := re.search(pattern, text):
             groups = [group or "" for group in found.groups()]
-            return cause.format(*groups), action.format(*groups)
+            return cause.format(*groups), action
     return None
 
 

@@ -202,7 +202,7 @@ class Marker:
 
 def probe_name(exercise: Exercise) -> str:
     """What an exercise's probe module is called in the sandbox: ``probes_lora``."""
-    return f"probes_{exercise.id.split('.')[0]}"
+    return f"{probe_file(exercise).stem}_{exercise.id.split('.')[0]}"
 
 
 def probe_file(exercise: Exercise) -> Path:

@@ -115,9 +115,8 @@ def test_probes_return_plain_data(exercise):
 def test_probes_run_from_their_source_with_torch_alone(exercise, monkeypatch):
     """What a sandboxed worker gets: the text of observe.py and of the probes, no peftlab."""
     package = ROOT / "src/peftcourse/exercises"
-    lesson = exercise.id.split(".")[0]
     spaces = []
-    for path in (package / "observe.py", package / lesson / "probes.py"):
+    for path in (package / "observe.py", Path(exercise.probe.__code__.co_filename)):
         text = path.read_text(encoding="utf-8")
         imported = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
         assert "peftlab" not in imported

@@ -153,7 +153,7 @@ def test_inputs_changed_in_place_are_told():
     report = assess(DELTA, answer, 0)
     assert report.status == "wrong value"
     assert report.observed.startswith("the input `A` has changed")
-    assert "in-place" in report.cause
+    assert "in place" in report.cause
 
 
 def test_random_values_are_explained_by_the_kind_of_their_fault():

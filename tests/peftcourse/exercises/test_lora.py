@@ -10,7 +10,7 @@ from torch import nn
 
 import peftlab
 from peftcourse.exercises import find
-from peftcourse.exercises.lora.probes import Nested
+from peftcourse.exercises.lora.probes_model import Nested
 
 delta, init, LoRALinear, inject, count, loss, train_step, save, load, merge = (
     find(f"lora.{name}").solution

@@ -131,7 +131,7 @@ def test_an_answer_that_does_not_end_is_stopped(answer, monkeypatch, capsys):
     check("lora.delta", answer, seed=1)
     said = capsys.readouterr().out
     assert "not finished · lora.delta · seed=1 repeats it" in said
-    assert "stopped after 0.1 s, in case 1 of 3 (r = " in said
+    assert "stopped after 0.1 s, in case 1 of 4 (r = " in said
     assert "a loop that may never end" in said and "of your code: time.sleep(0.01)" in said
     assert record.read()[0]["lora.delta"]["attempts"] == 1
     assert case("lora.delta")["A"].equal(Reference(DELTA, 1).cases[0]["A"])
@@ -192,7 +192,7 @@ def test_a_case_is_the_first_that_failed(capsys):
     capsys.readouterr()
     inputs = case("lora.delta")
     said = capsys.readouterr().out
-    assert said.startswith("case 2 of 3 of lora.delta, seed=5 (the first that failed): A (")
+    assert said.startswith("case 2 of 4 of lora.delta, seed=5 (the first that failed): A (")
     drawn = Reference(DELTA, 5).cases[1]
     assert inputs.keys() == drawn.keys() - {"noise"}
     assert inputs["A"].equal(drawn["A"]) and inputs["alpha"] == drawn["alpha"]

@@ -37,7 +37,7 @@ PARTS = (
         probe=probes.rate,
         solution=search.rate,
         mutants=search.RATE,
-        symptoms=search.SYMPTOMS,
+        symptoms=symptoms.RATE,
     ),
     Exercise(
         id="choose.interval",
@@ -99,7 +99,7 @@ PARTS = (
         probe=probes.gain,
         solution=share.gain,
         mutants=share.GAIN,
-        symptoms=share.SYMPTOMS,
+        symptoms=symptoms.GAIN,
         symbols={"scores.shape[0]": "n"},
     ),
     Exercise(

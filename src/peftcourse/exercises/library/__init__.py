@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.library import (
-    cases,
-    combine,
-    count,
-    keys,
-    names,
-    probes,
-    scaling,
-    targets,
-    tied,
-    verify,
-)
+from peftcourse.exercises.library import cases, names, probes, weights
 from peftcourse.exercises.library.report import REPORT
 
 TITLE = "09 The Hugging Face PEFT library"
@@ -39,9 +28,8 @@ PARTS = (
         meaning='a bare "q_proj" is an expression for the whole name, and so means no layer.',
         cases=cases.targets,
         probe=probes.targets,
-        solution=targets.targets,
-        mutants=targets.TARGETS,
-        symptoms=targets.SYMPTOMS,
+        solution=names.targets,
+        mutants=names.TARGETS,
         allows=("torch", "numpy", "math", "re"),
     ),
     Exercise(
@@ -62,8 +50,8 @@ PARTS = (
         meaning="the percentage that is printed is of the model's weights, not of its bytes.",
         cases=cases.count,
         probe=probes.count,
-        solution=count.count,
-        mutants=count.COUNT,
+        solution=weights.count,
+        mutants=weights.COUNT,
     ),
     Exercise(
         id="library.scaling",
@@ -82,9 +70,8 @@ PARTS = (
         meaning="α alone says little: what acts is α over the rank of that very layer.",
         cases=cases.scaling,
         probe=probes.scaling,
-        solution=scaling.scaling,
-        mutants=scaling.SCALING,
-        symptoms=keys.SYMPTOMS,
+        solution=names.scaling,
+        mutants=names.SCALING,
         allows=("torch", "numpy", "math", "re"),
     ),
     Exercise(
@@ -108,7 +95,6 @@ PARTS = (
         probe=probes.names,
         solution=names.names,
         mutants=names.NAMES,
-        symptoms=names.SYMPTOMS,
     ),
     Exercise(
         id="library.verify",
@@ -127,9 +113,8 @@ PARTS = (
         meaning="four zeros do not prove that the adapter is right, but that it is all there.",
         cases=cases.verify,
         probe=probes.verify,
-        solution=verify.verify,
-        mutants=verify.VERIFY,
-        symptoms=verify.SYMPTOMS,
+        solution=names.verify,
+        mutants=names.VERIFY,
     ),
     Exercise(
         id="library.combine",
@@ -151,9 +136,8 @@ PARTS = (
         "of another.",
         cases=cases.combine,
         probe=probes.combine,
-        solution=combine.combine,
-        mutants=combine.COMBINE,
-        symptoms=combine.SYMPTOMS,
+        solution=weights.combine,
+        mutants=weights.COMBINE,
     ),
     Exercise(
         id="library.tied",
@@ -171,9 +155,8 @@ PARTS = (
         meaning="the model is then no longer tied, and its configuration has to say so.",
         cases=cases.tied,
         probe=probes.tied,
-        solution=tied.tied,
-        mutants=tied.TIED,
-        symptoms=tied.SYMPTOMS,
+        solution=weights.tied,
+        mutants=weights.TIED,
     ),
     REPORT,
 )

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.lora import cases, checkpoint, layer, model, probes, training
+from peftcourse.exercises.lora import (
+    cases,
+    counting,
+    forward,
+    layer,
+    loading,
+    loss,
+    merging,
+    model,
+    probes,
+    probes_model,
+    saving,
+    training,
+)
 from peftcourse.exercises.lora.judges import judge_init
 from peftcourse.exercises.lora.report import REPORT
 
@@ -28,6 +41,7 @@ PARTS = (
         probe=probes.delta,
         solution=layer.lora_delta,
         mutants=layer.DELTA,
+        symbols={"A.shape[0]": "r", "A.shape[1]": "d_in", "B.shape[0]": "d_out", "alpha": "α"},
     ),
     Exercise(
         id="lora.init",
@@ -69,8 +83,9 @@ PARTS = (
         meaning="the branch never builds ΔW: x goes down to r numbers and up again.",
         cases=cases.forward,
         probe=probes.forward,
-        solution=layer.LoRALinear,
-        mutants=layer.FORWARD,
+        solution=forward.LoRALinear,
+        mutants=forward.FORWARD,
+        symptoms=forward.FORWARD_SYMPTOMS,
     ),
     Exercise(
         id="lora.inject",
@@ -90,9 +105,10 @@ PARTS = (
         ),
         meaning="the model's own code is untouched: it calls the same attribute and finds yours.",
         cases=cases.inject,
-        probe=probes.inject,
+        probe=probes_model.inject,
         solution=model.inject,
         mutants=model.INJECT,
+        symptoms=model.INJECT_SYMPTOMS,
     ),
     Exercise(
         id="lora.count",
@@ -109,9 +125,10 @@ PARTS = (
         ),
         meaning="the adapter grows with the sides of a matrix, the matrix with their product.",
         cases=cases.count,
-        probe=probes.count,
-        solution=model.count,
-        mutants=model.COUNT,
+        probe=probes_model.count,
+        solution=counting.count,
+        mutants=counting.COUNT,
+        symbols={"len(shapes)": "the number of matrices", "rank": "r"},
     ),
     Exercise(
         id="lora.loss",
@@ -129,9 +146,11 @@ PARTS = (
         ),
         meaning="exp of this loss is the perplexity of the answer's tokens.",
         cases=cases.loss,
-        probe=probes.loss,
-        solution=training.loss,
-        mutants=training.LOSS,
+        probe=probes_model.loss,
+        solution=loss.loss,
+        mutants=loss.LOSS,
+        symptoms=loss.LOSS_SYMPTOMS,
+        keeps_dtype=False,
     ),
     Exercise(
         id="lora.train_step",
@@ -149,9 +168,10 @@ PARTS = (
         ),
         meaning="frozen parameters have no gradient, so clipping and stepping pass them by.",
         cases=cases.train_step,
-        probe=probes.train_step,
+        probe=probes_model.train_step,
         solution=training.train_step,
         mutants=training.TRAIN_STEP,
+        symptoms=training.TRAIN_STEP_SYMPTOMS,
     ),
     Exercise(
         id="lora.save",
@@ -171,8 +191,9 @@ PARTS = (
         meaning="the file grows with the rank and not with the size of the model's matrices.",
         cases=cases.adapted,
         probe=probes.save,
-        solution=checkpoint.save,
-        mutants=checkpoint.SAVE,
+        solution=saving.save,
+        mutants=saving.SAVE,
+        symptoms=saving.SAVE_SYMPTOMS,
     ),
     Exercise(
         id="lora.load",
@@ -192,8 +213,9 @@ PARTS = (
         meaning="a file for another model is refused whole, instead of loading silently wrong.",
         cases=cases.adapted,
         probe=probes.load,
-        solution=checkpoint.load,
-        mutants=checkpoint.LOAD,
+        solution=loading.load,
+        mutants=loading.LOAD,
+        symptoms=loading.LOAD_SYMPTOMS,
     ),
     Exercise(
         id="lora.merge",
@@ -213,8 +235,9 @@ PARTS = (
         meaning="a merged layer costs what a plain one costs, and can be unmerged without a trace.",
         cases=cases.merge,
         probe=probes.merge,
-        solution=checkpoint.merge,
-        mutants=checkpoint.MERGE,
+        solution=merging.merge,
+        mutants=merging.MERGE,
+        symptoms=merging.MERGE_SYMPTOMS,
         allows=("torch", "numpy", "math", "contextlib"),
     ),
     REPORT,

@@ -7,12 +7,12 @@ mistakes that cost people an evening do.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peftcourse.exercises.core import Mutant
+from peftcourse.exercises.core import slip
 
 # --- lora.delta -----------------------------------------------------------------------------------
 
@@ -22,36 +22,140 @@ def lora_delta(A: Tensor, B: Tensor, alpha: float) -> Tensor:
     return alpha / rank * (B @ A)
 
 
+_DELTA = partial(slip, lora_delta)
+
 DELTA = (
-    Mutant(
+    _DELTA(
         "alpha-not-divided",
-        lambda A, B, alpha: alpha * (B @ A),
+        "alpha / rank",
+        "alpha",
         "exactly {ratio:.2f}× too large and r = {rank}: α instead of α/r?",
         "Divide α by the rank, which is the number of rows of A",
     ),
-    Mutant(
+    _DELTA(
         "no-scaling",
-        lambda A, B, alpha: B @ A,
+        "alpha / rank * (B @ A)",
+        "B @ A",
         "B·A alone: the factor α/r is missing",
         "Multiply by α/r",
     ),
-    Mutant(
+    _DELTA(
         "scaling-inverted",
-        lambda A, B, alpha: A.shape[0] / alpha * (B @ A),
+        "alpha / rank",
+        "rank / alpha",
         "r/α instead of α/r",
         "Turn the fraction over: a larger α makes a larger update",
     ),
-    Mutant(
+    _DELTA(
         "square-root-of-rank",
-        lambda A, B, alpha: alpha / math.sqrt(A.shape[0]) * (B @ A),
+        "alpha / rank",
+        "alpha / math.sqrt(rank)",
         "α/√r, which is rank-stabilised LoRA; LoRA itself divides by r",
         "Divide by r, not by its root",
     ),
-    Mutant(
+    _DELTA(
         "rank-from-wrong-axis",
-        lambda A, B, alpha: alpha / A.shape[1] * (B @ A),
+        "A.shape[0]",
+        "A.shape[1]",
         "α/d_in instead of α/r: the rank was read off the wrong axis of A",
         "A has shape (r, d_in): take A.shape[0]",
+    ),
+    _DELTA(
+        "rank-from-b",
+        "A.shape[0]",
+        "B.shape[0]",
+        "α/d_out instead of α/r: the rank was read off the wrong axis of B",
+        "B has shape (d_out, r): take A.shape[0] or B.shape[1]",
+    ),
+    _DELTA(
+        "rank-is-the-smallest-size",
+        "A.shape[0]",
+        "min(A.shape)",
+        "r is taken for the smaller size of A: it is the number of rows of A, which may be larger "
+        "than d_in",
+        "Read r off the shape, A.shape[0]",
+    ),
+    _DELTA(
+        "rank-of-the-numbers",
+        "A.shape[0]",
+        "int(torch.linalg.matrix_rank(A))",
+        "r is taken for the rank that the numbers in A happen to have (matrix_rank): it is the "
+        "number of rows of A",
+        "Read r off the shape, A.shape[0]",
+    ),
+    *(
+        _DELTA(
+            f"rank-is-{number}",
+            "A.shape[0]",
+            str(number),
+            f"the rank {number} is written in: r has to be read off A, as other adapters have "
+            "another rank",
+            "Read r off the shape, A.shape[0]",
+        )
+        for number in (4, 8, 16)
+    ),
+    _DELTA(
+        "scale-added",
+        "alpha / rank *",
+        "alpha / rank +",
+        "α/r is added to the product: it should multiply it",
+        "Multiply B @ A by alpha / rank",
+    ),
+    _DELTA(
+        "alpha-cut",
+        "alpha / rank",
+        "int(alpha) / rank",
+        "α is cut to a whole number: it may be a fraction",
+        "Use alpha as it is",
+    ),
+    _DELTA(
+        "first-product-missing",
+        "(B @ A)",
+        "(B[:, 1:] @ A[1:])",
+        "the first of the r products is left out: a loop that starts at 1?",
+        "Add up over all r rows of A and columns of B, from index 0 on",
+    ),
+    _DELTA(
+        "last-product-missing",
+        "(B @ A)",
+        "(B[:, :-1] @ A[:-1])",
+        "the last of the r products is left out: a loop that ends too early?",
+        "Add up over all r rows of A and columns of B",
+    ),
+    _DELTA(
+        "last-product-only",
+        "(B @ A)",
+        "(B[:, -1:] @ A[-1:])",
+        "only the last of the r products is left: `=` where `+=` should add them up",
+        "Add up over all r rows of A and columns of B",
+    ),
+    _DELTA(
+        "first-product-only",
+        "(B @ A)",
+        "(B[:, :1] @ A[:1])",
+        "only the first of the r products is there: a return inside the loop?",
+        "Add up over all r rows of A and columns of B",
+    ),
+    _DELTA(
+        "whole-division",
+        "alpha / rank",
+        "alpha // rank",
+        "α // r is rounded down to a whole number: an integer division",
+        "Divide with one slash, alpha / rank",
+    ),
+    _DELTA(
+        "multiplied-by-rank",
+        "alpha / rank",
+        "alpha * rank",
+        "α·r instead of α/r: multiplied by the rank, not divided",
+        "Divide α by the rank",
+    ),
+    _DELTA(
+        "rank-squared",
+        "alpha / rank",
+        "alpha / rank**2",
+        "divided by r twice",
+        "Divide α by the rank once",
     ),
 )
 
@@ -66,223 +170,180 @@ def lora_init(
     return A, torch.zeros(d_out, rank)
 
 
-def _init_swapped(d_in, d_out, rank, generator):
-    B = torch.empty(d_out, rank)
-    nn.init.kaiming_uniform_(B, a=math.sqrt(5), generator=generator)
-    return torch.zeros(rank, d_in), B
+_DRAW = "nn.init.kaiming_uniform_(A, a=math.sqrt(5), generator=generator)"
+_INIT = partial(slip, lora_init)
 
 
-def _init_both_random(d_in, d_out, rank, generator):
-    A, _ = lora_init(d_in, d_out, rank, generator)
-    B, _ = lora_init(rank, d_out, d_out, generator)
-    return A, B
+def _bound(id: str, bound: str, diagnosis: str, action: str):
+    return _INIT(
+        id, _DRAW, f"A.uniform_(-{bound}, {bound}, generator=generator)", diagnosis, action
+    )
 
 
-def _init_default_gain(d_in, d_out, rank, generator):
-    A = torch.empty(rank, d_in)
-    nn.init.kaiming_uniform_(A, generator=generator)
-    return A, torch.zeros(d_out, rank)
-
-
-def _init_wrong_fan(d_in, d_out, rank, generator):
-    A = torch.empty(d_in, rank)
-    nn.init.kaiming_uniform_(A, a=math.sqrt(5), generator=generator)
-    return A.T.contiguous(), torch.zeros(d_out, rank)
-
-
-def _init_normal(d_in, d_out, rank, generator):
-    A = torch.empty(rank, d_in)
-    nn.init.normal_(A, std=1 / math.sqrt(3 * d_in), generator=generator)
-    return A, torch.zeros(d_out, rank)
-
-
-def _init_global(d_in, d_out, rank, generator):
-    A = torch.empty(rank, d_in)
-    nn.init.kaiming_uniform_(A, a=math.sqrt(5))
-    return A, torch.zeros(d_out, rank)
+def _normal(id: str, std: str, diagnosis: str):
+    action = "Use the uniform variant, kaiming_uniform_ with a=√5: values within ±1/√d_in"
+    return _INIT(id, _DRAW, f"A.normal_(0, {std}, generator=generator)", diagnosis, action)
 
 
 INIT = (
-    Mutant(
+    _INIT(
         "both-zero",
-        lambda d_in, d_out, rank, generator: (torch.zeros(rank, d_in), torch.zeros(d_out, rank)),
+        _DRAW,
+        "A.zero_()",
         "A and B are both zero: each one's gradient is a product with the other, so neither moves",
         "Draw A at random, and leave B at zero",
     ),
-    Mutant(
+    _INIT(
         "zero-and-random-swapped",
-        _init_swapped,
+        "return A, torch.zeros(d_out, rank)",
+        "return torch.zeros(rank, d_in), A.new_ones(d_out, rank)",
         "A is zero and B is random: it would train, but LoRA starts the other way round",
         "Make B zero and A random",
     ),
-    Mutant(
+    _INIT(
         "both-random",
-        _init_both_random,
+        "torch.zeros(d_out, rank)",
+        "torch.rand(d_out, rank, generator=generator)",
         "B is not zero: the fresh adapter already changes what the model says",
         "Make B zero",
     ),
-    Mutant(
-        "default-gain",
-        _init_default_gain,
-        "the values of A are √6 times too wide: `a` was left at 0",
-        "Pass a=math.sqrt(5); the bound is then 1/√d_in",
-    ),
-    Mutant(
-        "wrong-fan",
-        _init_wrong_fan,
-        "A's width follows r instead of d_in: it was drawn with its axes swapped",
-        "Draw A as (r, d_in); Kaiming takes the second axis as the number of inputs",
-    ),
-    Mutant(
-        "normal",
-        _init_normal,
-        "A has the right standard deviation but is normal: values beyond ±1/√d_in",
-        "Use the uniform variant, kaiming_uniform_",
-    ),
-    Mutant(
+    _INIT(
         "generator-ignored",
-        _init_global,
+        ", generator=generator)",
+        ")",
         "the same generator seed gave two different A: `generator` is not used",
         "Pass generator=generator on to the function that draws",
     ),
-)
-
-# --- lora.forward ---------------------------------------------------------------------------------
-
-
-class LoRALinear(nn.Module):
-    def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.base = base.requires_grad_(False)
-        weight = base.weight
-        self.A = nn.Parameter(torch.empty(rank, base.in_features, dtype=weight.dtype))
-        self.B = nn.Parameter(torch.zeros(base.out_features, rank, dtype=weight.dtype))
-        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
-        self.scaling = alpha / rank
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.base(x) + self.scaling * (self.dropout(x) @ self.A.T @ self.B.T)
-
-
-class _ForwardUnfrozen(LoRALinear):
-    def __init__(self, base, rank, alpha, dropout=0.0):
-        super().__init__(base, rank, alpha, dropout)
-        base.requires_grad_(True)
-
-
-class _ForwardNoParameters(LoRALinear):
-    def __init__(self, base, rank, alpha, dropout=0.0):
-        super().__init__(base, rank, alpha, dropout)
-        A, B = self.A.detach(), self.B.detach()
-        del self.A, self.B
-        self.A, self.B = A, B
-
-
-class _ForwardAlphaOnly(LoRALinear):
-    def __init__(self, base, rank, alpha, dropout=0.0):
-        super().__init__(base, rank, alpha, dropout)
-        self.scaling = alpha
-
-
-class _ForwardRandomB(LoRALinear):
-    def __init__(self, base, rank, alpha, dropout=0.0):
-        super().__init__(base, rank, alpha, dropout)
-        nn.init.kaiming_uniform_(self.B, a=math.sqrt(5))
-
-
-class _ForwardScaledBase(LoRALinear):
-    def forward(self, x):
-        return self.scaling * (self.base(x) + self.dropout(x) @ self.A.T @ self.B.T)
-
-
-class _ForwardNoBias(LoRALinear):
-    def forward(self, x):
-        update = self.dropout(x) @ self.A.T @ self.B.T
-        return F.linear(x, self.base.weight) + self.scaling * update
-
-
-class _ForwardDropoutEverywhere(LoRALinear):
-    def forward(self, x):
-        x = self.dropout(x)
-        return self.base(x) + self.scaling * (x @ self.A.T @ self.B.T)
-
-
-class _ForwardDropoutInside(LoRALinear):
-    def forward(self, x):
-        return self.base(x) + self.scaling * (self.dropout(x @ self.A.T) @ self.B.T)
-
-
-class _ForwardDropoutAlways(LoRALinear):
-    def forward(self, x):
-        dropped = F.dropout(x, self.dropout.p)
-        return self.base(x) + self.scaling * (dropped @ self.A.T @ self.B.T)
-
-
-class _ForwardBranchOnly(LoRALinear):
-    def forward(self, x):
-        return self.scaling * (self.dropout(x) @ self.A.T @ self.B.T)
-
-
-FORWARD = (
-    Mutant(
-        "base-not-frozen",
-        _ForwardUnfrozen,
-        "the base layer still trains: this is full fine-tuning with an adapter on top",
-        "Call base.requires_grad_(False) in __init__",
+    _INIT(
+        "reseeded",
+        "A = torch.empty",
+        "generator.manual_seed(0)\n    A = torch.empty",
+        "A is the same whatever the generator: a seed is set inside (manual_seed), so every "
+        "adapter starts from the same A",
+        "Draw from the generator as it comes, without manual_seed",
     ),
-    Mutant(
-        "not-parameters",
-        _ForwardNoParameters,
-        "A and B are plain tensors: no optimizer would ever see them",
-        "Wrap both in nn.Parameter",
+    _bound(
+        "default-gain",
+        "math.sqrt(6 / d_in)",
+        "the values of A are √6 times too wide: `a` was left at 0",
+        "Pass a=math.sqrt(5); the bound is then 1/√d_in",
     ),
-    Mutant(
-        "alpha-not-divided",
-        _ForwardAlphaOnly,
-        "the branch is {rank} times too strong and r = {rank}: α instead of α/r",
-        "Scale the branch by alpha / rank",
+    _bound(
+        "a-five",
+        "math.sqrt(6 / 26 / d_in)",
+        "the bound of A is that of a = 5, not of a = √5",
+        "Pass a=math.sqrt(5); the bound is then 1/√d_in",
     ),
-    Mutant(
-        "b-random",
-        _ForwardRandomB,
-        "a fresh layer does not yet compute what its base does: B does not start at zero",
-        "Create B with torch.zeros",
+    _bound(
+        "a-one",
+        "math.sqrt(3 / d_in)",
+        "the values of A are √3 times too wide: 1/√d_in is the bound of A, not its standard "
+        "deviation",
+        "The bound is 1/√d_in: kaiming_uniform_ with a=math.sqrt(5)",
     ),
-    Mutant(
-        "base-scaled-too",
-        _ForwardScaledBase,
-        "the scaling reaches the base output as well: the bracket is one term too wide",
-        "Scale the branch alone: base(x) + scaling * (…)",
+    _bound(
+        "half-as-wide",
+        "0.5 / math.sqrt(d_in)",
+        "A is half as wide as it should be: from -1/(2·√d_in) to 1/(2·√d_in)",
+        "Draw from -1/√d_in to 1/√d_in: (2 * torch.rand(…) - 1) / √d_in",
     ),
-    Mutant(
-        "bias-lost",
-        _ForwardNoBias,
-        "the base's bias is lost: its weight was used without its bias",
-        "Call the layer itself, self.base(x)",
+    _bound(
+        "twice-as-wide",
+        "2 / math.sqrt(d_in)",
+        "A is twice as wide as it should be: from -2/√d_in to 2/√d_in",
+        "Draw from -1/√d_in to 1/√d_in: (2 * torch.rand(…) - 1) / √d_in",
     ),
-    Mutant(
-        "dropout-on-base",
-        _ForwardDropoutEverywhere,
-        "dropout hits the base too: x was replaced by its dropped-out copy for both terms",
-        "Give the dropped-out input to the branch only",
+    _bound(
+        "xavier",
+        "math.sqrt(6 / (d_in + rank))",
+        "this is Xavier's bound, √(6/(d_in + r)): Kaiming-uniform with a = √5 has 1/√d_in",
+        "Use kaiming_uniform_ with a=math.sqrt(5)",
     ),
-    Mutant(
-        "dropout-after-a",
-        _ForwardDropoutInside,
-        "dropout after A: it drops whole directions of the update instead of inputs",
-        "Apply dropout to x, before A",
+    _bound(
+        "no-root",
+        "1 / d_in",
+        "the bound of A is 1/d_in: the square root is missing, it should be 1/√d_in",
+        "Take the square root of d_in",
     ),
-    Mutant(
-        "dropout-in-eval",
-        _ForwardDropoutAlways,
-        "dropout goes on in eval mode: F.dropout trains unless told otherwise",
-        "Use nn.Dropout, or pass training=self.training",
+    _bound(
+        "wrong-fan",
+        "1 / math.sqrt(rank)",
+        "A's width follows r instead of d_in: it was drawn with its axes swapped, or with r for "
+        "the number of inputs",
+        "Draw A as (r, d_in); Kaiming takes the second axis as the number of inputs",
     ),
-    Mutant(
-        "base-forgotten",
-        _ForwardBranchOnly,
-        "only the branch is returned: the frozen layer's own output is missing",
-        "Add self.base(x)",
+    _bound(
+        "fan-is-d-out",
+        "1 / math.sqrt(d_out)",
+        "A's width follows d_out instead of d_in, the number of its inputs",
+        "The bound is 1/√d_in",
+    ),
+    _bound(
+        "not-scaled",
+        "1",
+        "A is drawn from -1 to 1, without the factor 1/√d_in",
+        "Divide by √d_in, or use kaiming_uniform_ with a=math.sqrt(5)",
+    ),
+    _INIT(
+        "rows-repeated",
+        "    return A,",
+        "    A = A[:1].repeat(rank, 1)\n    return A,",
+        "rows of A are the same, so that its rank is 1: each number is to be drawn by itself",
+        "Draw all r·d_in numbers",
+    ),
+    _INIT(
+        "positive-only",
+        _DRAW,
+        "A.uniform_(0, 1 / math.sqrt(d_in), generator=generator)",
+        "A is never negative: drawn from 0 to 1/√d_in, where both signs are asked for",
+        "Draw from -1/√d_in to 1/√d_in: (2 * torch.rand(…) - 1) / √d_in",
+    ),
+    _INIT(
+        "positive-unscaled",
+        _DRAW,
+        "A.uniform_(0, 1, generator=generator)",
+        "A is never negative, and drawn from 0 to 1: the bounds should be ±1/√d_in",
+        "Draw from -1/√d_in to 1/√d_in: (2 * torch.rand(…) - 1) / √d_in",
+    ),
+    _normal(
+        "normal",
+        "1 / math.sqrt(3 * d_in)",
+        "A has the right standard deviation but is normal: values beyond ±1/√d_in",
+    ),
+    _normal(
+        "normal-too-wide",
+        "1 / math.sqrt(d_in)",
+        "A is normal, not uniform; and its standard deviation is 1/√d_in, which is the bound asked "
+        "for",
+    ),
+    _normal(
+        "kaiming-normal",
+        "math.sqrt(2 / d_in)",
+        "A is normal, not uniform; and `a` was left at 0, so that it is √6 times too wide",
+    ),
+    _normal(
+        "standard-normal",
+        "1",
+        "A is normal, not uniform; and of standard deviation 1, without any scale",
+    ),
+    _normal(
+        "normal-by-rank",
+        "1 / rank",
+        "A is normal, not uniform; and its standard deviation 1/r follows the rank, not d_in",
+    ),
+    _normal(
+        "normal-by-root-of-rank",
+        "1 / math.sqrt(rank)",
+        "A is normal, not uniform; and its standard deviation 1/√r follows the rank, not d_in",
+    ),
+    _normal(
+        "normal-hundredth",
+        "0.01",
+        "A is normal, not uniform; and its standard deviation is 0.01 whatever d_in is",
+    ),
+    _normal(
+        "normal-fiftieth",
+        "0.02",
+        "A is normal, not uniform; and its standard deviation is 0.02 whatever d_in is",
     ),
 )
