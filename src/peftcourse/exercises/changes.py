@@ -92,7 +92,8 @@ def changes(
         return [
             Explanation(
                 "swapped",
-                f"“{first}” and “{second}” are swapped: each is what the other should be",
+                f"“{first}” and “{second}” are swapped, out of order: each is what the other "
+                "should be",
                 "Return them in the order that the docstring gives",
             )
         ]

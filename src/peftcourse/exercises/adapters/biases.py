@@ -200,12 +200,14 @@ BIASES_SYMPTOMS = (
         "values of the parameters",
         "the parameters have other values than before: they are to be chosen, not changed",
         "Set requires_grad, and leave the numbers as they are",
+        decides=True,
     ),
     Symptom(
         _flags(_LINEARS),
         "biases of modules deeper inside do not train: the modules at the top alone are looked at",
         "model.named_parameters() goes through all modules, with names such as layers.0.norm.bias",
         _top_alone,
+        decides=True,
     ),
     Symptom(
         _flags(_NORMS),
@@ -213,6 +215,7 @@ BIASES_SYMPTOMS = (
         "every bias",
         "Go by the name, not by the kind of the module",
         _right(_LINEARS),
+        decides=True,
     ),
     Symptom(
         _flags(_ELSE),
@@ -220,23 +223,27 @@ BIASES_SYMPTOMS = (
         "trains every bias",
         "Go by the name, not by the kind of the module",
         _right(_LINEARS),
+        decides=True,
     ),
     Symptom(
         _flags(_OWN),
         "a bias of the model itself does not train: its name is “bias”, without a dot",
         _LAST_PART,
         _right(_LINEARS),
+        decides=True,
     ),
     Symptom(
         _flags(_OTHERS),
         "what is no bias is as it was before: it is not frozen",
         "Set requires_grad of each parameter, to False too: parameter.requires_grad_(...)",
         _as_it_was(_OTHERS),
+        decides=True,
     ),
     Symptom(
         _flags(_OTHERS),
         "something trains that is no bias: the last part of its name is not “bias”",
         _LAST_PART,
+        decides=True,
     ),
     Symptom(
         "result",

@@ -256,6 +256,7 @@ LAYER_SYMPTOMS = (
         "the forward pass itself changes the weight of `up`: at each call it is set anew, so that "
         "it can never learn",
         "Set it to zero once, in __init__",
+        decides=True,
     ),
     Symptom(
         _START,
@@ -283,22 +284,26 @@ LAYER_SYMPTOMS = (
         "start is not enough; `up` starts at zero",
         "Set the weight and the bias of the up-projection to zero in __init__",
         _changes_little,
+        decides=True,
     ),
     Symptom(
         "numbers of down and up that train",
         "not all of down and up trains: something there is frozen, or no parameter",
         "Leave requires_grad of both projections as nn.Linear sets it",
+        decides=True,
     ),
     Symptom(
         "whether the up-projection of a new adapter gets a gradient",
         "in a new adapter the gradient of `up` is zero or missing: it is cut off (`detach`, "
         "`no_grad`), or multiplied by a factor that starts at zero, so that it never learns",
         "Let `up` alone start at zero, and nothing in front of it or behind it",
+        decides=True,
     ),
     Symptom(
         "other numbers that train",
         "something besides down and up trains, which an adapter does not have",
         "Two linear layers are all that it has",
+        decides=True,
     ),
     Symptom(
         "gradient of h",

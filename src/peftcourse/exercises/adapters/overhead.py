@@ -271,6 +271,7 @@ OVERHEAD_SYMPTOMS = (
         "the two do not take turns: there are not `rounds` rounds at the end with one run of "
         "either, so that the ratio is not within a round",
         "In each round call run_base() and run_adapted() once, and divide within it",
+        decides=True,
     ),
     *(
         Symptom(
@@ -278,6 +279,7 @@ OVERHEAD_SYMPTOMS = (
             f"the {which} runs too seldom: warm-up rounds or rounds that count are missing",
             "Both run in each of warmup + rounds rounds",
             _fewer(f"runs of the {which}"),
+            decides=True,
         )
         for which in ("base", "adapted model")
     ),
@@ -286,6 +288,7 @@ OVERHEAD_SYMPTOMS = (
             f"runs of the {which}",
             f"the {which} runs too often: more than warmup + rounds times",
             "Call each once in a round, and keep what it returns in a variable",
+            decides=True,
         )
         for which in ("base", "adapted model")
     ),

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.dora import cases, layer, norm, probes, weights
+from peftcourse.exercises.dora import (
+    cases,
+    correlation,
+    forward,
+    gradients,
+    layer,
+    merge,
+    norm,
+    probes,
+    weights,
+)
 from peftcourse.exercises.dora.report import REPORT
 
 TITLE = "05 DoRA"
@@ -27,6 +37,7 @@ PARTS = (
         probe=probes.decompose,
         solution=weights.decompose,
         mutants=weights.DECOMPOSE,
+        symptoms=weights.DECOMPOSE_SYMPTOMS,
     ),
     Exercise(
         id="dora.forward",
@@ -45,8 +56,9 @@ PARTS = (
         meaning="DoRA changes a weight and not an output, so it stays linear in x.",
         cases=cases.adapter,
         probe=probes.forward,
-        solution=layer.forward,
-        mutants=layer.FORWARD,
+        solution=forward.forward,
+        mutants=forward.FORWARD,
+        symptoms=forward.FORWARD_SYMPTOMS,
     ),
     Exercise(
         id="dora.layer",
@@ -67,6 +79,7 @@ PARTS = (
         probe=probes.layer,
         solution=layer.DoRALinear,
         mutants=layer.LAYER,
+        symptoms=layer.LAYER_SYMPTOMS,
     ),
     Exercise(
         id="dora.gradients",
@@ -86,8 +99,9 @@ PARTS = (
         meaning="the exact gradient only turns a row; the detached one may stretch V as well.",
         cases=cases.gradients,
         probe=probes.gradients,
-        solution=layer.gradients,
-        mutants=layer.GRADIENTS,
+        solution=gradients.gradients,
+        mutants=gradients.GRADIENTS,
+        symptoms=gradients.GRADIENTS_SYMPTOMS,
     ),
     Exercise(
         id="dora.cheap_norm",
@@ -107,6 +121,7 @@ PARTS = (
         probe=probes.cheap_norm,
         solution=norm.cheap_norm,
         mutants=norm.CHEAP_NORM,
+        symptoms=norm.CHEAP_NORM_SYMPTOMS,
     ),
     Exercise(
         id="dora.merge",
@@ -124,8 +139,9 @@ PARTS = (
         meaning="a merged layer costs what a plain one costs: the norm is computed once.",
         cases=cases.adapter,
         probe=probes.merge,
-        solution=norm.merge,
-        mutants=norm.MERGE,
+        solution=merge.merge,
+        mutants=merge.MERGE,
+        symptoms=merge.MERGE_SYMPTOMS,
     ),
     Exercise(
         id="dora.change",
@@ -147,6 +163,7 @@ PARTS = (
         probe=probes.change,
         solution=weights.change,
         mutants=weights.CHANGE,
+        symptoms=weights.CHANGE_SYMPTOMS,
     ),
     Exercise(
         id="dora.correlation",
@@ -164,8 +181,9 @@ PARTS = (
         meaning="with 24 pairs, an r of 0.3 is compatible with no correlation at all.",
         cases=cases.correlation,
         probe=probes.correlation,
-        solution=weights.correlation,
-        mutants=weights.CORRELATION,
+        solution=correlation.correlation,
+        mutants=correlation.CORRELATION,
+        symptoms=correlation.CORRELATION_SYMPTOMS,
     ),
     REPORT,
 )

@@ -29,19 +29,26 @@ def decompose(rng: Generator) -> list[Case]:
     cases = []
     for dtype in (torch.float64, torch.float32, torch.float64):
         d_in, d_out, _ = sizes(rng)
+        # The first is wide: what takes inputs for outputs goes beyond its rows.
+        d_in, d_out = (d_in, d_out) if cases else (max(d_in, d_out), min(d_in, d_out))
         cases.append({"W": normal(rng, d_out, d_in, dtype=dtype)})
     return cases
 
 
 def change(rng: Generator) -> list[Case]:
-    """Rows that became longer and rows that became shorter, and all of them turned."""
+    """Rows that became longer and rows that became shorter; all turned, and some turned round."""
     cases = []
-    for _ in range(3):
+    for rounded, longest, about in (
+        (0, 1.5, ""),
+        (2, 1.5, "some rows point the other way afterwards"),
+        (0, 1.0, ""),  # most of these are shorter afterwards
+    ):
         d_in, d_out, _ = sizes(rng)
         before = normal(rng, d_out, d_in)
-        stretch = between(rng, 0.5, 1.5, d_out, 1)
+        stretch = between(rng, 0.4, longest, d_out, 1)
+        stretch[:rounded] *= -1
         after = stretch * before + 0.3 * normal(rng, d_out, d_in)
-        cases.append({"before": before, "after": after})
+        cases.append({"before": before, "after": after, "about": about})
     return cases
 
 
@@ -57,11 +64,11 @@ def correlation(rng: Generator) -> list[Case]:
 def adapter(rng: Generator) -> list[Case]:
     """A linear layer with a bias, and all that a DoRA adapter of it holds."""
     cases = []
-    for _ in range(3):
+    for leading in ((4, 5), (6,), (2, 3)):
         d_in, d_out, rank = sizes(rng)
         cases.append(
             {
-                "x": normal(rng, 4, 5, d_in),
+                "x": normal(rng, *leading, d_in),
                 "W": normal(rng, d_out, d_in),
                 "bias": normal(rng, d_out),
                 "A": normal(rng, rank, d_in),
@@ -79,7 +86,7 @@ def layer(rng: Generator) -> list[Case]:
             **{name: value for name, value in case.items() if name != "scaling"},
             "rank": case["A"].shape[0],
             "alpha": float(integer(rng, 13, 40)),
-            "weights": normal(rng, 4, 5, case["W"].shape[0]),
+            "weights": normal(rng, *case["x"].shape[:-1], case["W"].shape[0]),
         }
         for case in adapter(rng)
     ]
@@ -101,7 +108,19 @@ def gradients(rng: Generator) -> list[Case]:
 
 
 def cheap_norm(rng: Generator) -> list[Case]:
-    return [
-        {name: case[name] for name in ("W", "A", "B", "scaling")} | {"rank": case["A"].shape[0]}
-        for case in adapter(rng)
-    ]
+    """Wide layers: each size, and each product of sizes, is of one axis alone."""
+    cases = []
+    for small in (False, True, False):
+        rank, d_out, d_in = integer(rng, 2, 3), integer(rng, 20, 26), integer(rng, 29, 35)
+        w, b = (0.05, 0.01) if small else (1.0, 0.5)
+        cases.append(
+            {
+                "W": w * normal(rng, d_out, d_in),
+                "A": normal(rng, rank, d_in),
+                "B": b * normal(rng, d_out, rank),
+                "scaling": integer(rng, 5, 14) / 4 + 0.1,
+                "rank": rank,
+                "about": "rows are shorter than 1" if small else "",
+            }
+        )
+    return cases

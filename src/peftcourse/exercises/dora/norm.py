@@ -1,166 +1,240 @@
-"""Lesson 05, the norm without the matrix, and merging: solutions and typical wrong answers."""
+"""Lesson 05, the norm without the matrix: reference solution and typical wrong answers."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import torch  # noqa: F401  (some slips need it)
+from torch import Tensor
 
-from peftcourse.exercises.core import Mutant
-
-# --- dora.cheap_norm ------------------------------------------------------------------------------
+from peftcourse.exercises.core import Symptom, slip
+from peftcourse.exercises.observe import Case, Outcome
 
 
 def cheap_norm(W: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:
+    own = W.norm(dim=1).square()
     cross = ((W @ A.T) * B).sum(dim=1)
     square = ((B @ (A @ A.T)) * B).sum(dim=1)
-    return (W.norm(dim=1).square() + 2 * scaling * cross + scaling**2 * square).sqrt()
+    return (own + 2 * scaling * cross + scaling**2 * square).sqrt()
 
 
-def _norm_terms(W, A, B, crosses, squares, gram=None):
-    """√(‖W‖² + crosses · ⟨W Aᵀ, B⟩ + squares · ⟨B gram, B⟩)."""
-    gram = A @ A.T if gram is None else gram
-    cross = ((W @ A.T) * B).sum(dim=1)
-    square = ((B @ gram) * B).sum(dim=1)
-    total = W.square().sum(dim=1) + crosses * cross + squares * square
-    return total.abs().sqrt()
+_OWN, _CROSS, _SQUARE = (
+    "W.norm(dim=1).square()",
+    "((W @ A.T) * B).sum(dim=1)",
+    "((B @ (A @ A.T)) * B).sum(dim=1)",
+)
+_TWO, _LAST = "2 * scaling * cross", "scaling**2 * square"
+_SUM = "(own + 2 * scaling * cross + scaling**2 * square).sqrt()"
+_EXPAND = "Expand the square: no product needs more than r columns"
+_CROSS_TERM = "The cross term is + 2 · scaling · ⟨W Aᵀ, B⟩, of either sign"
 
 
-def _norm_rows_of_a_alone(W, A, B, scaling):
-    """As if the rows of A were at right angles to each other."""
-    return _norm_terms(W, A, B, 2 * scaling, scaling**2, torch.diag((A * A).sum(dim=1)))
+def _norm(id: str, old: str, new: str, diagnosis: str, action: str, *more: tuple[str, str]):
+    return slip(cheap_norm, id, old, new, diagnosis, action, *more)
 
 
+# Those that are often made together come first: pairs are tried in this order.
 CHEAP_NORM = (
-    Mutant(
-        "dense",
-        lambda W, A, B, scaling: (W + scaling * (B @ A)).norm(dim=1),
-        "the values are right, but B·A was built: a product with as many entries as W",
-        "Expand the square: no product needs more than r columns",
-    ),
-    Mutant(
+    _norm(
         "factor-two-missing",
-        lambda W, A, B, scaling: _norm_terms(W, A, B, scaling, scaling**2),
+        _TWO,
+        "scaling * cross",
         "the cross term counts once; (a + b)² has 2ab",
         "Multiply ⟨W Aᵀ, B⟩ by 2 · scaling",
     ),
-    Mutant(
+    _norm(
         "scale-not-squared",
-        lambda W, A, B, scaling: _norm_terms(W, A, B, 2 * scaling, scaling),
+        _LAST,
+        "scaling * square",
         "the last term has the scale once; the square of s·B·A has it twice",
         "Multiply ⟨B (A Aᵀ), B⟩ by scaling²",
     ),
-    Mutant(
+    _norm(
+        "root-missing",
+        _SUM,
+        "own + 2 * scaling * cross + scaling**2 * square",
+        "the squared norm: the root is missing",
+        "Take the square root of the sum",
+    ),
+    _norm(
+        "means",
+        _OWN,
+        "W.square().mean(dim=1)",
+        "means are taken where a norm has sums",
+        "Use .sum(dim=1) in all three terms",
+        (_CROSS, "((W @ A.T) * B).mean(dim=1)"),
+        (_SQUARE, "((B @ (A @ A.T)) * B).mean(dim=1)"),
+    ),
+    _norm(
         "no-cross-term",
-        lambda W, A, B, scaling: _norm_terms(W, A, B, 0.0, scaling**2),
-        "the squares of W and of the update alone, as if they were at right angles",
+        _TWO,
+        "0 * cross",
+        "the cross term is missing: the squares of W and of the update alone, as if they were at "
+        "right angles",
         "Add the cross term 2 · scaling · ⟨W Aᵀ, B⟩",
     ),
-    Mutant(
+    _norm(
+        "cross-subtracted",
+        "+ 2 * scaling * cross",
+        "- 2 * scaling * cross",
+        "the sign of the cross term is wrong: it is subtracted",
+        _CROSS_TERM,
+    ),
+    _norm(
+        "cross-unscaled",
+        _TWO,
+        "2 * cross",
+        "the cross term lacks the scale",
+        _CROSS_TERM,
+    ),
+    _norm(
+        "cross-scale-squared",
+        _TWO,
+        "2 * scaling**2 * cross",
+        "the cross term has the scale squared; it has it once",
+        _CROSS_TERM,
+    ),
+    _norm(
+        "cross-positive",
+        _CROSS,
+        "((W @ A.T) * B).sum(dim=1).abs()",
+        "the cross term is made positive by abs, and it may be negative",
+        _CROSS_TERM,
+    ),
+    _norm(
+        "square-unscaled",
+        _LAST,
+        "square",
+        "the last term lacks the scale; the square of s·B·A has it twice",
+        "Multiply ⟨B (A Aᵀ), B⟩ by scaling²",
+    ),
+    _norm(
+        "no-square",
+        _LAST,
+        "0 * square",
+        "the last term, the square of the update, is missing",
+        "Add scaling² · ⟨B (A Aᵀ), B⟩",
+    ),
+    _norm(
+        "own-not-squared",
+        _OWN,
+        "W.norm(dim=1)",
+        "the first term is the norm of W, ‖w‖, where its square is asked for",
+        "Add ‖w‖², as in (a + b)² = a² + 2ab + b²",
+    ),
+    _norm(
+        "no-own",
+        _OWN,
+        "0",
+        "the first term, ‖w‖², is missing",
+        "Add ‖w‖², as in (a + b)² = a² + 2ab + b²",
+    ),
+    _norm(
         "no-scaling",
-        lambda W, A, B, scaling: _norm_terms(W, A, B, 2.0, 1.0),
+        _TWO,
+        "2 * cross",
         "the norm of W + B·A: the scale is missing",
         "The cross term has scaling, the last one its square",
+        (_LAST, "square"),
     ),
-    Mutant(
+    _norm(
+        "scaled-over-rank",
+        _TWO,
+        "2 * (scaling / len(A)) * cross",
+        "the scale is divided by the rank r once more; it is α/r already",
+        "Use scaling as it is",
+        (_LAST, "(scaling / len(A)) ** 2 * square"),
+    ),
+    _norm(
         "gram-diagonal",
-        _norm_rows_of_a_alone,
+        _SQUARE,
+        "((B @ torch.diag((A * A).sum(dim=1))) * B).sum(dim=1)",
         "products of different rows of A are missing: A·Aᵀ is not diagonal",
         "Use the whole matrix A @ A.T, (r, r)",
     ),
+    _norm(
+        "product-of-norms",
+        _SQUARE,
+        "B.square().sum(dim=1) * A.square().sum()",
+        "‖b‖² times ‖A‖² stands for ‖bA‖²: the norm of a product is not the product of the norms",
+        "⟨b (A Aᵀ), b⟩ is ‖bA‖²",
+    ),
+    _norm(
+        "gram-missing",
+        _SQUARE,
+        "(B * B).sum(dim=1)",
+        "‖b‖² stands for ‖bA‖²: A Aᵀ is missing from the last term",
+        "⟨b (A Aᵀ), b⟩ is ‖bA‖²",
+    ),
+    _norm(
+        "triangle",
+        _SUM,
+        "own.sqrt() + scaling * square.sqrt()",
+        "the two norms are added: the norm of a sum is not the sum of the norms",
+        "Expand the square, with its cross term, and take the root of the whole sum",
+    ),
+    _norm(
+        "at-least-one",
+        _SUM,
+        "(own + 2 * scaling * cross + scaling**2 * square).clamp(min=1).sqrt()",
+        "a clamp lifts every norm below 1 to 1",
+        "Clamp at zero, if at all",
+    ),
+    _norm(
+        "dense",
+        _SUM,
+        "(W + scaling * (B @ A)).norm(dim=1)",
+        "the values are right, but BA was built, in full or row by row: it has d_in columns, and "
+        "nothing here needs more than r columns",
+        _EXPAND,
+    ),
+    _norm(
+        "diagonal",
+        _CROSS,
+        "(W @ A.T @ B.T).diagonal()",
+        "the values are right, but the full product W Aᵀ Bᵀ, (d_out, d_out), was built for its "
+        "diagonal: it has more than r columns",
+        "((W @ A.T) * B).sum(dim=1) is that diagonal",
+    ),
+    _norm(
+        "gram-of-the-other-side",
+        _SQUARE,
+        "((B @ A) @ (A.T @ A) * (B @ A)).sum(dim=1)",
+        "Aᵀ A, (d_in, d_in), stands where A Aᵀ, (r, r), belongs",
+        "A @ A.T is (r, r)",
+    ),
 )
 
-# --- dora.merge -----------------------------------------------------------------------------------
+
+def _columns(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    return case["W"].shape[1] in observed["result"].shape
 
 
-def _plain(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A new linear layer with these values."""
-    made = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
-    with torch.no_grad():
-        made.weight.copy_(weight)
-        made.bias.copy_(bias)
-    return made
+_MADE = "whether BA was made, or rows of it"
 
-
-def _adapted(layer: nn.Module) -> Tensor:
-    return layer.base.weight + layer.scaling * (layer.B @ layer.A)
-
-
-def merge(layer: nn.Module) -> nn.Linear:
-    V = _adapted(layer)
-    gain = layer.magnitude / V.norm(dim=1)
-    return _plain(gain[:, None] * V, layer.base.bias)
-
-
-def _merge_as_lora(layer):
-    return _plain(_adapted(layer), layer.base.bias)
-
-
-def _merge_with_bias(layer):
-    V = _adapted(layer)
-    gain = layer.magnitude / V.norm(dim=1)
-    return _plain(gain[:, None] * V, gain * layer.base.bias)
-
-
-def _merge_old_norm(layer):
-    V = _adapted(layer)
-    gain = layer.magnitude / layer.base.weight.norm(dim=1)
-    return _plain(gain[:, None] * V, layer.base.bias)
-
-
-def _merge_branch_only(layer):
-    gain = layer.magnitude / _adapted(layer).norm(dim=1)
-    update = gain[:, None] * layer.scaling * (layer.B @ layer.A)
-    return _plain(layer.base.weight + update, layer.base.bias)
-
-
-def _merge_in_place(layer):
-    made = merge(layer)
-    with torch.no_grad():
-        layer.base.weight.copy_(made.weight)
-    return made
-
-
-def _merge_without_bias(layer):
-    made = merge(layer)
-    nn.init.zeros_(made.bias)
-    return made
-
-
-MERGE = (
-    Mutant(
-        "as-lora",
-        _merge_as_lora,
-        "W + s·B·A, which is LoRA's merge: magnitude and norm are missing",
-        "Multiply each row by m / ‖V‖",
+CHEAP_NORM_SYMPTOMS = (
+    Symptom(
+        "result",
+        "there is one norm for each column, an input feature, where each row has one",
+        "Sum over dim=1",
+        _columns,
     ),
-    Mutant(
-        "bias-scaled",
-        _merge_with_bias,
-        "the weight is right, but the bias was multiplied by m/‖V‖ too",
-        "Copy the bias as it is",
+    Symptom(
+        _MADE,
+        "BA was built, in full or row by row: something made of A and B has d_in columns, where r "
+        "are enough",
+        _EXPAND,
+        decides=True,
     ),
-    Mutant(
-        "norm-of-W",
-        _merge_old_norm,
-        "divided by the norm of W instead of W + s·B·A",
-        "Take the norm of the sum that you merge",
+    Symptom(
+        "whether anything else of A and B is wide",
+        "something made of A and B has more than r columns: a full product was built",
+        _EXPAND,
+        decides=True,
     ),
-    Mutant(
-        "branch-only",
-        _merge_branch_only,
-        "m/‖V‖ was applied to the update alone, not to W",
-        "Scale whole rows of W + s·B·A",
-    ),
-    Mutant(
-        "in-place",
-        _merge_in_place,
-        "the merged layer is right, but the base weight was overwritten: no way back",
-        "Write into a new layer and leave layer.base as it is",
-    ),
-    Mutant(
-        "bias-lost",
-        _merge_without_bias,
-        "the weight is right, but the bias is gone",
-        "Copy layer.base.bias into the new layer",
+    Symptom(
+        "arrays of NumPy",
+        "A was handed to NumPy, where the check cannot count: that BA was not built there is not "
+        "to be seen",
+        "Stay with tensors of torch",
+        decides=True,
     ),
 )
