@@ -330,6 +330,9 @@ def _numbers_of(case: Case) -> dict[str, float]:
             numbers |= {f"{key}.shape[{i}]": float(size) for i, size in enumerate(value.shape)}
         elif isinstance(value, (list, tuple, dict)):
             numbers[f"len({key})"] = float(len(value))
+            if isinstance(value, dict):
+                named = {f"{key}[{name}]": number for name, number in value.items()}
+                numbers |= {name: float(n) for name, n in named.items() if type(n) in (int, float)}
     return numbers
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 import peftlab
 from peftcourse.exercises import find
+from peftcourse.exercises.feedback import assess
 from peftcourse.experiments import models, train
 from peftlab import LoRAConfig
 from peftlab.methods.adalora import AdaLoRAConfig, RankAllocator
@@ -129,3 +130,67 @@ def test_packed_texts_get_the_logits_that_they_get_alone(model):
         alone = [model(torch.tensor([text])).logits[0] for text in texts]
     assert torch.allclose(packed.logits[0], torch.cat(alone), atol=1e-4)
     assert labels.tolist() == [-100, 9, 17, 4, -100, 3, -100, 31, 32]
+
+
+def report(exercise, answer):
+    """What the check says of an answer; the seed is any."""
+    return assess(find(f"practice.{exercise}"), answer, seed=7)
+
+
+def test_a_target_that_is_counted_wrongly_is_named():
+    def answer(shape, rank, targets):
+        extra = 3 * rank * targets.count("up_proj")
+        return count(shape, rank, targets) + extra
+
+    assert "only up_proj is counted wrongly" in report("count", answer).cause
+
+
+def test_a_rank_is_not_ruled_out_by_a_run_that_diverged():
+    def answer(losses):
+        means = losses.nan_to_num(nan=math.inf).mean(dim=2)
+        means[losses.isnan().flatten(1).any(dim=1)] = math.inf
+        return choose(means.unsqueeze(2) + losses - losses.mean(dim=2, keepdim=True))
+
+    assert not report("choose", answer).correct
+
+
+def test_a_parameter_that_is_named_b_alone_is_a_b():
+    def answer(model, rate, factor):
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        fast = [p for name, p in named if name.endswith(".B")]
+        slow = [p for name, p in named if not name.endswith(".B")]
+        return [{"params": fast, "lr": factor * rate}, {"params": slow, "lr": rate}]
+
+    found = report("ratio", answer)
+    assert found.mutant == "b-behind-a-dot" and "without a dot" in found.observed
+
+
+def test_a_step_of_an_optimizer_is_seen():
+    def answer(model, parts):
+        loss = accumulate(model, parts)
+        torch.optim.SGD(model.parameters(), lr=0.1).step()
+        return loss
+
+    assert "the parameters have changed" in report("accumulate", answer).cause
+
+
+def test_texts_of_one_length_are_two():
+    def answer(sequences):
+        ids, labels, positions, _ = pack(sequences)
+        length = torch.tensor([len(text) for text in sequences for _ in text])
+        return ids, labels, positions, (length[:, None] == length).tril()
+
+    assert report("pack", answer).mutant == "texts-of-one-length-are-one"
+
+
+def test_ranks_of_layers_may_have_any_dtype_and_layers_that_keep_nothing_count():
+    def floats(*inputs):
+        budget, ranks = allocate(*inputs)
+        return budget, ranks.float()
+
+    def short(*inputs):
+        budget, ranks = allocate(*inputs)
+        return budget, ranks[: int(ranks.nonzero().max()) + 1]
+
+    assert report("allocate", floats).correct
+    assert "the last layer is worth the least" in report("allocate", short).observed

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.practice import cases, judgement, probes, recipe, sizes
+from peftcourse.exercises.practice import (
+    batches,
+    budget,
+    budget_symptoms,
+    cases,
+    grid,
+    packing,
+    packing_symptoms,
+    probes,
+    ratio,
+    scale,
+    schedule,
+    targets,
+)
 from peftcourse.exercises.practice.report import REPORT
 
 TITLE = "04 LoRA in practice"
@@ -28,8 +41,10 @@ PARTS = (
         meaning="with grouped queries k and v are cheap to adapt, and the MLP costs most.",
         cases=cases.count,
         probe=probes.count,
-        solution=sizes.count,
-        mutants=sizes.COUNT,
+        solution=targets.count,
+        mutants=targets.COUNT,
+        symptoms=targets.COUNT_SYMPTOMS,
+        symbols=targets.COUNT_SYMBOLS,
     ),
     Exercise(
         id="practice.scale",
@@ -49,8 +64,9 @@ PARTS = (
         meaning="a comparison of ranks that leaves α alone compares factors as well.",
         cases=cases.scale,
         probe=probes.scale,
-        solution=sizes.scale,
-        mutants=sizes.SCALE,
+        solution=scale.scale,
+        mutants=scale.SCALE,
+        symptoms=scale.SCALE_SYMPTOMS,
     ),
     Exercise(
         id="practice.choose",
@@ -72,8 +88,9 @@ PARTS = (
         meaning="an optimum at the edge is no optimum yet: widen the grid and run again.",
         cases=cases.choose,
         probe=probes.choose,
-        solution=judgement.choose,
-        mutants=judgement.CHOOSE,
+        solution=grid.choose,
+        mutants=grid.CHOOSE,
+        symptoms=grid.CHOOSE_SYMPTOMS,
     ),
     Exercise(
         id="practice.ratio",
@@ -94,8 +111,9 @@ PARTS = (
         meaning="an optimizer moves what its groups hold and nothing else, so count them.",
         cases=cases.ratio,
         probe=probes.ratio,
-        solution=recipe.ratio,
-        mutants=recipe.RATIO,
+        solution=ratio.ratio,
+        mutants=ratio.RATIO,
+        symptoms=ratio.RATIO_SYMPTOMS,
     ),
     Exercise(
         id="practice.allocate",
@@ -116,8 +134,10 @@ PARTS = (
         meaning="layers compete for rank, so one layer may end with none.",
         cases=cases.allocate,
         probe=probes.allocate,
-        solution=judgement.allocate,
-        mutants=judgement.ALLOCATE,
+        solution=budget.allocate,
+        mutants=budget.ALLOCATE,
+        symptoms=budget_symptoms.ALLOCATE_SYMPTOMS,
+        keeps_dtype=False,
     ),
     Exercise(
         id="practice.schedule",
@@ -137,8 +157,9 @@ PARTS = (
         meaning="AdamW's first steps are long and badly aimed; the warm-up keeps them short.",
         cases=cases.schedule,
         probe=probes.schedule,
-        solution=recipe.schedule,
-        mutants=recipe.SCHEDULE,
+        solution=schedule.schedule,
+        mutants=schedule.SCHEDULE,
+        symptoms=schedule.SCHEDULE_SYMPTOMS,
     ),
     Exercise(
         id="practice.accumulate",
@@ -159,8 +180,9 @@ PARTS = (
         meaning="accumulated in this way, four parts give the gradient of one batch exactly.",
         cases=cases.accumulate,
         probe=probes.accumulate,
-        solution=recipe.accumulate,
-        mutants=recipe.ACCUMULATE,
+        solution=batches.accumulate,
+        mutants=batches.ACCUMULATE,
+        symptoms=batches.ACCUMULATE_SYMPTOMS,
     ),
     Exercise(
         id="practice.pack",
@@ -181,8 +203,9 @@ PARTS = (
         meaning="packed like this a row trains exactly what its texts would, without padding.",
         cases=cases.pack,
         probe=probes.pack,
-        solution=recipe.pack,
-        mutants=recipe.PACK,
+        solution=packing.pack,
+        mutants=packing.PACK,
+        symptoms=packing_symptoms.PACK_SYMPTOMS,
     ),
     REPORT,
 )

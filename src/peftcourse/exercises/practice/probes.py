@@ -20,7 +20,12 @@ def scale(answer: Any, case: Case) -> Outcome:
 
 
 def count(answer: Any, case: Case) -> Outcome:
-    return {"result": answer(case["shape"], case["rank"], tuple(case["targets"]))}
+    """The number for the targets, and for each of the seven alone."""
+    shape, rank, targets = case["shape"], case["rank"], tuple(case["targets"])
+    return {
+        "all of the targets": answer(shape, rank, targets),
+        **{name: answer(shape, rank, (name,)) for name in case["each"]},
+    }
 
 
 def schedule(answer: Any, case: Case) -> Outcome:
@@ -30,7 +35,7 @@ def schedule(answer: Any, case: Case) -> Outcome:
 
 
 def accumulate(answer: Any, case: Case) -> Outcome:
-    """Gradients, loss, and the largest batch that the model was given at once."""
+    """Gradient, loss, the largest batch that the model was given at once, and its weight."""
     model = nn.Linear(*case["weight"].T.shape, bias=False, dtype=case["weight"].dtype)
     model.weight.data.copy_(case["weight"])
     rows = []
@@ -40,13 +45,19 @@ def accumulate(answer: Any, case: Case) -> Outcome:
     )
     loss = answer(model, parts)
     gradient = torch.zeros_like(model.weight) if model.weight.grad is None else model.weight.grad
-    return {"gradient": gradient, "loss": loss, "largest batch": max(rows, default=0)}
+    return {
+        "the gradient": gradient,
+        "loss": loss,
+        "largest batch": max(rows, default=0),
+        "weight afterwards": model.weight,
+    }
 
 
 def choose(answer: Any, case: Case) -> Outcome:
-    """The run that failed becomes NaN here, since two NaN are not equal and cases must be."""
+    """The runs that failed become NaN here, since two NaN are not equal and cases must be."""
     losses = case["losses"].clone()
-    losses[tuple(case["failed"])] = torch.nan
+    for rank, rate, seed in case["failed"]:
+        losses[rank, rate, seed] = torch.nan
     rank, rate, edge = answer(losses)
     return {"rank": rank, "rate": rate, "edge": 1 if edge else 0}
 
@@ -61,19 +72,48 @@ class Factors(nn.Module):
         self.B = nn.Parameter(torch.zeros(d_out, rank))
 
 
+def _add(model: nn.Module, name: str, trains: bool) -> None:
+    """A parameter with this dotted name."""
+    *path, last = name.split(".")
+    for part in path:
+        if not hasattr(model, part):
+            model.add_module(part, nn.Module())
+        model = getattr(model, part)
+    model.register_parameter(last, nn.Parameter(torch.zeros(3), requires_grad=trains))
+
+
 def ratio(answer: Any, case: Case) -> Outcome:
-    """The learning rate that each parameter gets; 0 where it is in no group."""
+    """The learning rate that each parameter gets, 0 where it is in no group; and what is there."""
     d_in, d_out, rank = case["sizes"]
     model = nn.Module()
     model.Blocks = nn.ModuleList(Factors(d_in, d_out, rank) for _ in range(case["layers"]))
     model.norm = nn.LayerNorm(d_out)
+    for name in case["others"]:
+        _add(model, name, trains=True)
+    for name in case["frozen"]:
+        _add(model, name, trains=False)
+    kinds = {p: "the others" for p in model.parameters() if p.requires_grad}
+    for block in model.Blocks:
+        kinds |= {block.A: "A", block.B: "B"}
+    kinds |= {model.get_parameter(name): kind for name, kind in case["others"].items()}
     groups = [dict(group) for group in answer(model, case["rate"], case["factor"])]
-    found = {id(p): group["lr"] for group in groups for p in group["params"]}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    frozen = [p for p in model.parameters() if not p.requires_grad]
+    entries = [(entry, group["lr"]) for group in groups for entry in group["params"]]
+    found = {id(entry): float(rate) for entry, rate in entries}
+    known = {id(p): p for p in model.parameters()}
     return {
-        "rates": torch.tensor([float(found.get(id(p), 0.0)) for p in trained]),
-        "frozen": sum(id(p) in found for p in frozen),
+        **{
+            f"rates of {kind}": torch.tensor(
+                [found.get(id(p), 0.0) for p in kinds if kinds[p] == kind]
+            )
+            for kind in dict.fromkeys(kinds.values())
+        },
+        "frozen parameters in groups": sum(
+            id(p) in found for p in known.values() if p not in kinds
+        ),
+        "groups": len(groups),
+        "parameters in two groups": len(entries) - len(found),
+        "entries that are no parameters of the model": sum(key not in known for key in found),
+        "parameters that train afterwards": sum(p.requires_grad for p in known.values()),
     }
 
 
@@ -84,5 +124,16 @@ def allocate(answer: Any, case: Case) -> Outcome:
 
 
 def pack(answer: Any, case: Case) -> Outcome:
+    """Whole numbers of any size as int64: the text asks for no other."""
     ids, labels, positions, mask = answer([list(sequence) for sequence in case["sequences"]])
-    return {"ids": ids, "labels": labels, "positions": positions, "mask": mask}
+    return {
+        "ids": _whole(ids),
+        "labels": _whole(labels),
+        "positions": _whole(positions),
+        "mask": mask,
+    }
+
+
+def _whole(value: Any) -> Any:
+    whole = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    return value.long() if isinstance(value, torch.Tensor) and value.dtype in whole else value
