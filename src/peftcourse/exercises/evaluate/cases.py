@@ -58,7 +58,7 @@ def _series(rng: Generator, patience: int) -> dict[str, list[Arguments]]:
     small = uniform(rng, 0.05, 0.1)
     slow = [top - 0.6 * delta * k for k in range(patience + 4)]
     return {
-        "curves": [_curve(rng, patience) for _ in range(5)],
+        "curves": [_curve(rng, patience) for _ in range(4)],
         "one loss alone": [([top], patience, delta)],
         "falls by exactly min_delta": [
             ([top, top - delta, *higher, *higher], patience, delta),

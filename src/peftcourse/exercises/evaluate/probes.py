@@ -48,22 +48,27 @@ def tokens(answer: Any, case: Case) -> Outcome:
 
 
 def stop(answer: Any, case: Case) -> Outcome:
-    """The pair for each series, by kind; results that are no index of it are counted instead."""
-    outcome: Outcome = {
-        "kept evaluations that are no index": 0,
-        "last evaluations that are no index": 0,
-    }
+    """The pair for each series, by kind, and how many results are no index of their series."""
+    kept, last = "kept evaluations that are no index", "last evaluations that are no index"
+    outcome: Outcome = {kept: 0, last: 0}
     for kind, given in case["series"].items():
-        pairs = [[number(i) for i in answer(*arguments)] for arguments in given]
-        for (losses, *_), (kept, last) in zip(given, pairs, strict=True):
-            outcome["kept evaluations that are no index"] += not _is_index(kept, losses)
-            outcome["last evaluations that are no index"] += not _is_index(last, losses)
+        pairs = []
+        for losses, patience, min_delta in given:
+            first, second = answer(losses, patience, min_delta)
+            pairs.append([_as_float(first), _as_float(second)])
+            outcome[kept] += pairs[-1][0] not in range(len(losses))
+            outcome[last] += pairs[-1][1] not in range(len(losses))
         outcome[kind] = torch.tensor(pairs, dtype=torch.float64)
-    return outcome
+    both = torch.cat([outcome[kind] for kind in case["series"]])
+    return outcome | {"all evaluations kept": both[:, 0], "all last evaluations": both[:, 1]}
 
 
-def _is_index(value: Any, losses: list[float]) -> bool:
-    return value in range(len(losses))
+def _as_float(value: Any) -> float:
+    """A number of any kind; NaN for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan
 
 
 def bins(answer: Any, case: Case) -> Outcome:

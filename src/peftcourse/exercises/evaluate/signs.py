@@ -66,6 +66,65 @@ def _asked_before(first: str, second: str) -> Symptom:
     )
 
 
+# The kind of run in which nobody can miss each cause.
+_PLAIN = {
+    "wrong dtype": "`last` is NaN",
+    "padding in the loss": "`counted` is above `targets`",
+    "labels shifted": "`first` is far above `start`",
+    "frozen by mistake": "`update` is zero",
+    "wrong targets": "`adapted` is far below `wanted`",
+    "merged twice": "`shipped` is far above `last_validation`",
+    "rate too high": "`highest` is far above `first`",
+    "overfitting": "`last_validation` is far above `best_validation`",
+}
+_NOTHING = "nothing special"
+
+
+def _said_of(seen: Outcome, part: str, cause: str) -> bool:
+    return bool((seen[part] == CODES[cause]).all())
+
+
+def _exchanged(one: str, other: str) -> Symptom:
+    return Symptom(
+        _PLAIN[one],
+        f"“{one}” and “{other}” are swapped: each is said where the other is right",
+        "Exchange the two names, or the two questions",
+        lambda case, right, seen: (
+            _said_of(seen, _PLAIN[one], other) and _said_of(seen, _PLAIN[other], one)
+        ),
+        decides=True,
+    )
+
+
+def _too_often(cause: str) -> Symptom:
+    return Symptom(
+        _NOTHING,
+        f"a run with nothing special is called “{cause}”: that row says yes too often; equal, or "
+        "within the margin, is no yes",
+        _COMPARE,
+        lambda case, right, seen: bool((seen[_NOTHING] == CODES[cause]).any()),
+        decides=True,
+    )
+
+
+def _never(cause: str) -> Symptom:
+    names = ("other names", "other capitals", "answers that are no text", "answers that are None")
+
+    def look(case: Case, right: Outcome, seen: Outcome) -> bool:
+        """Names of the table alone are said, and no other row says yes of everything."""
+        plain = agree(right[_NOTHING], seen[_NOTHING]) and not any(seen[name] for name in names)
+        return plain and not any((seen[kind] == CODES[cause]).any() for kind in case["runs"])
+
+    return Symptom(
+        _PLAIN[cause],
+        f"“{cause}” is never said of any run: is the comparison the wrong way round, or with "
+        "another number than the row's?",
+        _COMPARE,
+        look,
+        decides=True,
+    )
+
+
 # They all decide: the codes of the causes are no quantities, which a simple change could turn into
 # each other.
 SYMPTOMS = (
@@ -96,6 +155,8 @@ SYMPTOMS = (
         "Copy the names from the table",
         decides=True,
     ),
+    *(_exchanged(*pair) for pair in _PAIRS),
+    *(_too_often(cause) for cause in _ROWS),
     _named(
         "`last` is NaN",
         "a `last` of NaN is not found: NaN equals nothing, and every comparison with it is false",
@@ -104,6 +165,7 @@ SYMPTOMS = (
         "`last` is infinite",
         "a `last` of infinity is not found, which is not finite either: isnan finds NaN alone",
     ),
+    *(_never(cause) for cause in _ROWS[1:]),
     _named(
         "`shipped` is infinite",
         "an infinite `shipped` is not taken as any other number above the last validation loss: "
