@@ -53,6 +53,21 @@ QUANTIZE = (
         "Divide every block by its own absmax",
     ),
     _quantize(
+        "largest-of-the-scales",
+        "torch.stack(scales)",
+        "torch.stack(scales).max()",
+        "one absmax for the whole weight is returned; each block has its own",
+        "Return one absmax for each block",
+    ),
+    _quantize(
+        "one-scale-as-a-number",
+        _SCALE,
+        "weight.abs().max()",
+        "one scale for the whole weight, a single number: each block has its own absmax",
+        "Divide every block by its own absmax, and return them all",
+        ("torch.stack(scales)", "scales[0]"),
+    ),
+    _quantize(
         "zero-by-zero",
         _GUARDED,
         "block / absmax",

@@ -160,6 +160,7 @@ def bits(rng: Generator) -> list[Case]:
     blocks = [2 * half + 1 for half in different(rng, 3, 5, 20)]
     blocks += [2 * integer(rng, 2, 3) + 1, 3]  # these divide into the bits of a scale
     outer = different(rng, 5, 3, 9)
+    outer[2] = 1
     return [
         {
             "bits": code,

@@ -53,6 +53,21 @@ ABSMAX = (
         "Take the maximum over dim=1",
     ),
     _absmax(
+        "one-scale-as-a-number",
+        _SCALE,
+        "blocks.abs().max()",
+        "one scale for all blocks, a single number: each row has its own absmax",
+        "Take the maximum over dim=1",
+        ("scale.unsqueeze(1)", "scale"),
+    ),
+    _absmax(
+        "largest-of-the-scales",
+        "return codes.to(torch.int8), scale",
+        "return codes.to(torch.int8), scale.max()",
+        "one absmax for all blocks is returned; each row has its own",
+        "Return one absmax for each row",
+    ),
+    _absmax(
         "signs-not-counted",
         _LARGEST,
         "2**bits - 1",

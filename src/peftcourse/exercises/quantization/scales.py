@@ -55,6 +55,21 @@ DOUBLE = (
         "Take the maximum over dim=1",
     ),
     _double(
+        "one-outer-scale-as-a-number",
+        _SCALE,
+        "blocks.abs().max()",
+        "one outer scale for all, a single number: each outer block has its own absmax",
+        "Take the maximum over dim=1",
+        ("outer.unsqueeze(1)", "outer"),
+    ),
+    _double(
+        "largest-of-the-outer-scales",
+        "flatten(), outer, offset",
+        "flatten(), outer.max(), offset",
+        "one outer scale for all is returned; each outer block has its own absmax",
+        "Return one absmax for each outer block",
+    ),
+    _double(
         "mean-of-each-block",
         f"{_LEFT}.view(-1, block_size)",
         f"{_IN_BLOCKS} - {_IN_BLOCKS}.mean(dim=1, keepdim=True)",
