@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 from torch import Tensor
@@ -134,8 +134,9 @@ class Reference:
     def pairs(self) -> list[Pair]:
         """Two known mistakes at once, where both are changes of the solution's words."""
         made = [mutant for mutant in self.exercise.mutants if mutant.edits]
-        places = sorted(combinations(range(len(made)), 2), key=sum)[:_MOST_PAIRS]
-        return [Pair(self, made[one], made[other]) for one, other in places]
+        places = sorted(combinations(range(len(made)), 2), key=sum)
+        pairs = (Pair(self, made[one], made[other]) for one, other in places)
+        return list(islice(filter(Pair.possible, pairs), _MOST_PAIRS))
 
     def judge(self, outcomes: Sequence[Outcome]) -> list[Verdict]:
         """A verdict for each case."""
@@ -163,6 +164,10 @@ class Pair:
     one: Mutant
     other: Mutant
     _outcomes: dict[int, Outcome | None] = field(default_factory=dict, repr=False)
+
+    def possible(self) -> bool:
+        """Whether the two change different words."""
+        return slips.compatible(self.reference.exercise.solution, self.one.edits, self.other.edits)
 
     @cached_property
     def _answer(self) -> Any | None:

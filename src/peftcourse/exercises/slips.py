@@ -24,6 +24,15 @@ def edited(solution: Any, edits: Sequence[Edit]) -> Any:
     Raises:
         PeftlabError: the words of an edit do not stand in the solution exactly once.
     """
+    source = _changed(solution, edits)
+    space = dict(vars(sys.modules[solution.__module__]))
+    name = f"<{solution.__name__} with {edits}>"
+    # Annotations are left as text, as in the module that the source is from.
+    exec(compile("from __future__ import annotations\n" + source, name, "exec"), space)
+    return space[solution.__name__]
+
+
+def _changed(solution: Any, edits: Sequence[Edit]) -> str:
     source = _source(solution)
     for old, new in edits:
         if source.count(old) != 1:
@@ -32,16 +41,21 @@ def edited(solution: Any, edits: Sequence[Edit]) -> Any:
                 "a slip changes words that stand there once."
             )
         source = source.replace(old, new)
-    space = dict(vars(sys.modules[solution.__module__]))
-    name = f"<{solution.__name__} with {edits}>"
-    # Annotations are left as text, as in the module that the source is from.
-    exec(compile("from __future__ import annotations\n" + source, name, "exec"), space)
-    return space[solution.__name__]
+    return source
 
 
 @lru_cache(maxsize=256)
 def _source(solution: Any) -> str:
     return textwrap.dedent(inspect.getsource(solution))
+
+
+def compatible(solution: Any, one: Sequence[Edit], other: Sequence[Edit]) -> bool:
+    """Whether two slips change different words."""
+    try:
+        _changed(solution, (*one, *other))
+    except PeftlabError:
+        return False
+    return True
 
 
 def combined(solution: Any, one: Sequence[Edit], other: Sequence[Edit]) -> Any | None:
