@@ -42,6 +42,12 @@ _KNOWN = (
         "Make each with the size that the input has",
     ),
     (
+        r"Expected target size \[(.+?)\], got \[(.+?)\]",
+        "the classes of cross_entropy are on axis 1: with these inputs it takes labels of shape "
+        "({0}), and gets ({1})",
+        "Flatten to (N, classes) and (N,), or move the classes to axis 1",
+    ),
+    (
         r"Target (-?\d+) is out of bounds",
         "a label of {0} is taken for a class: what is to be ignored needs `ignore_index`, and any "
         "other label is below the number of classes",

@@ -12,11 +12,13 @@ from peftcourse.exercises import EXERCISES
 from peftcourse.exercises.evaluate import (
     calibration,
     clinic,
+    errors,
+    forgetting,
     losses,
     probes,
     reliability,
+    scaling,
     scoring,
-    seeds,
     stopping,
 )
 from peftcourse.exercises.feedback import assess
@@ -63,7 +65,7 @@ def test_the_best_of_many_temperatures_is_the_librarys(seed):
     logits, labels = predictions(seed, 60, 4)
     fitted = temperature.fit(logits, labels)
     candidates = [fitted * factor for factor in (0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0)]
-    best, probabilities = scoring.temperature(logits, labels, logits, candidates)
+    best, probabilities = scaling.temperature(logits, labels, logits, candidates)
     assert best == fitted
     assert torch.allclose(probabilities, temperature.scaled(logits, fitted))
     assert torch.equal(probabilities.argmax(1), logits.argmax(1))
@@ -79,7 +81,7 @@ def test_early_stopping_keeps_a_loss_that_nothing_up_to_the_stop_beats(curve, pa
 
 
 def test_errors_of_a_case_worked_by_hand():
-    mean, examples, over_seeds = seeds.error(torch.tensor([[0.0, 1.0], [1.0, 2.0]]).double())
+    mean, examples, over_seeds = errors.error(torch.tensor([[0.0, 1.0], [1.0, 2.0]]).double())
     assert mean == 1.0
     assert examples == pytest.approx(math.sqrt(0.5) / math.sqrt(2))
     assert over_seeds == pytest.approx(math.sqrt(0.5) / math.sqrt(2))
@@ -88,7 +90,7 @@ def test_errors_of_a_case_worked_by_hand():
 def test_learned_and_forgotten_by_hand():
     target = torch.tensor([[5.0, 2.0, 3.0], [5.0, 4.0, 1.0]])
     story = torch.tensor([[1.0, 1.5, 3.0], [1.0, 1.25, 2.0]])
-    learned, forgotten = seeds.tradeoff(target, story)
+    learned, forgotten = forgetting.tradeoff(target, story)
     assert learned.tolist() == [3.0, 4.0] and forgotten.tolist() == [0.5, 1.0]
 
 
@@ -155,7 +157,7 @@ def said(exercise, answer, seed=0):
         ("stop", stopping.stop, "[kept] - min_delta", "[kept] * (1 - min_delta)", "relative"),
         (
             "tradeoff",
-            seeds.tradeoff,
+            forgetting.tradeoff,
             "target.argmin(dim=1)",
             "target[:, 1:].argmin(dim=1) + 1",
             "evaluation 0",
@@ -172,7 +174,7 @@ def said(exercise, answer, seed=0):
         ),
         (
             "temperature",
-            scoring.temperature,
+            scaling.temperature,
             "for T in candidates]",
             "for T in candidates[:-1]]",
             "last",
@@ -192,7 +194,7 @@ def test_a_result_in_single_precision_is_right_where_the_text_names_no_dtype():
         return tuple(result.float() for result in reliability.bins(*given))
 
     def tradeoff(*given):
-        return tuple(result.float() for result in seeds.tradeoff(*given))
+        return tuple(result.float() for result in forgetting.tradeoff(*given))
 
     assert said("bins", bins).correct and said("tradeoff", tradeoff).correct
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from peftcourse.exercises.draw import integer, normal, uniform
-from peftcourse.exercises.evaluate import scoring
+from peftcourse.exercises.evaluate import scaling
 from peftcourse.exercises.observe import Case
 
 
@@ -264,7 +264,7 @@ def _measures_differ(rng: Generator) -> Case:
         case = _scaled(rng, 5, 2.5, grid, [0.2, 9.0])
         case["validation_logits"] = case["validation_logits"][:30]
         case["validation_labels"] = case["validation_labels"][:30]
-        measures = (F.cross_entropy, scoring.squared_error, scoring.confidence_gap)
+        measures = (F.cross_entropy, scaling.squared_error, scaling.confidence_gap)
         if len({_chosen(case, measure) for measure in measures}) == len(measures):
             return case
 

@@ -121,6 +121,22 @@ BINS = (
     ),
     slip(
         bins,
+        "rounded-up-or-down",
+        _INDEX,
+        "(confidence * bins).round().long().clamp(max=bins - 1)",
+        "round takes the nearest edge: half of each bin goes to a neighbour",
+        "Use ceil, and take 1 off",
+    ),
+    slip(
+        bins,
+        "one-bin-fewer",
+        _INDEX,
+        "(confidence * (bins - 1)).ceil().long() - 1",
+        "0 to 1 is divided into one bin too few",
+        "Multiply by the number of bins",
+    ),
+    slip(
+        bins,
         "range-of-what-is-there",
         _INDEX,
         "((confidence - confidence.min()) / (confidence.max() - confidence.min()) * bins).ceil()"
@@ -142,6 +158,14 @@ BINS = (
         _RETURN,
         "return counts, (counts > 0) * (torch.arange(bins) + 0.5) / bins, accuracy",
         "the confidence of a bin is its middle, the centre; its predictions may lie elsewhere",
+        "Take the mean of the confidences that fell into the bin",
+    ),
+    slip(
+        bins,
+        "upper-edges",
+        _RETURN,
+        "return counts, (torch.arange(bins, dtype=sure.dtype) + 1) / bins, accuracy",
+        "the confidence of a bin is its upper edge; its predictions lie below",
         "Take the mean of the confidences that fell into the bin",
     ),
     slip(
