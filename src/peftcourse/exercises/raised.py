@@ -374,7 +374,7 @@ def explain(error: dict[str, Any]) -> tuple[str, str] | None:
     for pattern, cause, action in _KNOWN:
         if found := re.search(pattern, text):
             groups = [group or "" for group in found.groups()]
-            return cause.format(*groups), action
+            return cause.format(*groups), action.format(*groups)
     return None
 
 

@@ -1,5 +1,7 @@
 """The reference solutions of lesson 09 do what PEFT does."""
 
+import math
+import re
 import warnings
 
 import peft
@@ -8,7 +10,9 @@ import torch
 from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors.torch import load_file
 
-from peftcourse.exercises.library import cases, names, weights
+from peftcourse.exercises import find
+from peftcourse.exercises.feedback import assess
+from peftcourse.exercises.library import cases, combine, count, names, scaling, targets, tied
 from peftcourse.parity.models import build
 
 
@@ -22,8 +26,10 @@ def test_layers_are_those_that_peft_matches(seed):
         if case["targets"] == "all-linear":
             continue
         config = peft.LoraConfig(target_modules=case["targets"])
+        if case["targets"] == []:  # PEFT takes it for "none given"
+            continue
         theirs = [name for name in case["linear"] if check_target_module_exists(config, name)]
-        assert names.targets(case["targets"], case["linear"], case["head"]) == theirs
+        assert targets.targets(case["targets"], case["linear"], case["head"]) == theirs
 
 
 def test_all_linear_is_pefts():
@@ -31,12 +37,12 @@ def test_all_linear_is_pefts():
     linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
     adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules="all-linear"))
     theirs = {n for n, m in adapted.base_model.model.named_modules() if hasattr(m, "lora_A")}
-    assert set(names.targets("all-linear", linear, "lm_head")) == theirs
+    assert set(targets.targets("all-linear", linear, "lm_head")) == theirs
 
 
 def test_counts_are_pefts():
     model = peft.get_peft_model(build("llama"), peft.LoraConfig(target_modules="all-linear"))
-    assert weights.count(model) == model.get_nb_trainable_parameters()
+    assert count.count(model) == model.get_nb_trainable_parameters()
 
 
 @pytest.mark.parametrize("use_rslora", [False, True])
@@ -53,7 +59,7 @@ def test_factors_are_pefts(use_rslora):
     model = peft.get_peft_model(build("llama"), config).base_model.model
     for path, module in model.named_modules():
         if hasattr(module, "lora_A"):
-            ours = names.scaling(path, 4, 6, *patterns, use_rslora)
+            ours = scaling.scaling(path, 4, 6, *patterns, use_rslora)
             assert ours == pytest.approx(module.scaling["default"])
 
 
@@ -81,7 +87,7 @@ def test_combinations_are_pefts(how):
         (layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
         for name in ("one", "two")
     ]
-    A, B = weights.combine(adapters, [0.7, -0.3], how)
+    A, B = combine.combine(adapters, [0.7, -0.3], how)
     assert layer.scaling["both"] == 1 and len(A) == layer.r["both"]
     assert torch.allclose(B @ A, layer.get_delta_weight("both"), atol=1e-5)
 
@@ -90,7 +96,7 @@ def test_pefts_merge_changes_a_tied_embedding_and_the_answer_does_not():
     base = build("llama")
     before = base.get_input_embeddings().weight.detach().clone()
     delta = torch.randn(before.shape)
-    weights.tied(base.get_input_embeddings(), base.lm_head, delta)
+    tied.tied(base.get_input_embeddings(), base.lm_head, delta)
     assert torch.equal(base.get_input_embeddings().weight, before)
     assert torch.equal(base.lm_head.weight, before + delta)
     with warnings.catch_warnings():
@@ -98,3 +104,77 @@ def test_pefts_merge_changes_a_tied_embedding_and_the_answer_does_not():
         config = peft.LoraConfig(r=3, target_modules=["lm_head"], init_lora_weights=False)
         merged = peft.get_peft_model(build("llama"), config).merge_and_unload()
     assert not torch.equal(merged.get_input_embeddings().weight, before)
+
+
+# --- what a check has to notice -------------------------------------------------------------------
+
+
+def cause(exercise, answer, seed=0):
+    """The likely cause that a check names; the answer must be wrong."""
+    report = assess(find(f"library.{exercise}"), answer, seed)
+    assert not report.correct
+    return report.cause
+
+
+def test_a_list_that_names_the_head_means_it_and_the_order_is_the_layers():
+    def without_head(wanted, linear, head):
+        return [name for name in targets.targets(wanted, linear, head) if name != head]
+
+    assert "the head is left out always" in cause("targets", without_head)
+
+    def backwards(wanted, linear, head):
+        return targets.targets(wanted, linear, head)[::-1]
+
+    assert "in another order" in cause("targets", backwards)
+
+
+def test_only_uint8_is_packed():
+    def answer(model):
+        sizes = [
+            (p.numel() * (2 if p.element_size() == 1 else 1), p.requires_grad)
+            for p in model.parameters()
+        ]
+        return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)
+
+    assert "every dtype of one byte" in cause("count", answer)
+
+
+def test_a_key_may_be_all_of_a_name_and_hold_alternatives():
+    def with_key(template):
+        def answer(path, r, lora_alpha, rank_pattern, alpha_pattern, use_rslora):
+            def own(pattern, default):
+                hits = (v for k, v in pattern.items() if re.match(template.format(k), path))
+                return next(hits, default)
+
+            rank, alpha = own(rank_pattern, r), own(alpha_pattern, lora_alpha)
+            return alpha / math.sqrt(rank) if use_rslora else alpha / rank
+
+        return answer
+
+    assert assess(find("library.scaling"), with_key(r"(.*\.)?({})\Z"), 0).correct
+    assert "no dot in front" in cause("scaling", with_key(r".*\.({})\Z"))
+    assert "a | in it" in cause("scaling", with_key(r"(.*\.)?{}\Z"))
+
+
+def test_factors_have_to_be_where_the_text_puts_them():
+    def cat_with_B(adapters, weights, how):
+        A, B = combine.combine(adapters, weights, how)
+        return (2 * A, B / 2) if how == "cat" else (A, B)
+
+    assert "the product is right" in cause("combine", cat_with_B)
+
+    def of_roots(adapters, weights, how):
+        A, B = combine.combine(adapters, weights, how)
+        norms = B.norm(dim=0)
+        return (norms[:, None] * A, B / norms) if how == "svd" else (A, B)
+
+    assert "singular values are in A" in cause("combine", of_roots)
+
+
+def test_the_dictionary_of_the_caller_is_left_alone():
+    def answer(tensors, adapter=None):
+        renamed = names.names(tensors, adapter)
+        tensors.clear()
+        return renamed
+
+    assert "caller's dictionary" in cause("names", answer)

@@ -37,7 +37,7 @@ PARTS = (
         probe=probes.rate,
         solution=search.rate,
         mutants=search.RATE,
-        symptoms=symptoms.RATE,
+        symptoms=search.SYMPTOMS,
     ),
     Exercise(
         id="choose.interval",
@@ -99,7 +99,7 @@ PARTS = (
         probe=probes.gain,
         solution=share.gain,
         mutants=share.GAIN,
-        symptoms=symptoms.GAIN,
+        symptoms=share.SYMPTOMS,
         symbols={"scores.shape[0]": "n"},
     ),
     Exercise(

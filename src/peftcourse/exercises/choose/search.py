@@ -1,11 +1,13 @@
-"""Lesson 10, the search for a rate: reference solution and typical wrong answers."""
+"""Lesson 10, the search for a rate: solution, typical wrong answers, symptoms."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import fmean
 
-from peftcourse.exercises.core import Mutant, slip
+from peftcourse.exercises.core import Mutant, Symptom, slip
+from peftcourse.exercises.observe import Case, Outcome
 
 Runs = list[dict[str, float]]
 
@@ -154,5 +156,121 @@ RATE = (
         _rate_by_mean,
         "the mean over all seeds decides: the seeds that will be reported have chosen the rate",
         _LEAK,
+    ),
+)
+
+# --- what wrong parts show ------------------------------------------------------------------------
+
+When = Callable[[Case, Outcome, Outcome], bool]
+
+
+def _best_by(key: str, of: Callable[[Case, dict], bool]) -> When:
+    """The rate that was returned is the best by this score of some runs, and not the right one."""
+
+    def when(case: Case, expected: Outcome, observed: Outcome) -> bool:
+        runs = [run for run in case["runs"] if run[key] is not None and of(case, run)]
+        return bool(runs) and max(runs, key=lambda run: run[key])["rate"] == observed["rate"]
+
+    return when
+
+
+def _of_tuning_seed(case: Case, run: dict) -> bool:
+    return run["seed"] == case["tuning_seed"]
+
+
+def _no_rate(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    return observed["rate"] not in [run["rate"] for run in case["runs"]]
+
+
+def _a_score(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    scores = [run[key] for run in case["runs"] for key in ("validation", "test")]
+    return observed["rate"] in scores
+
+
+def _diverged(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    runs = [run for run in case["runs"] if _of_tuning_seed(case, run)]
+    scores = [run["validation"] for run in runs if run["rate"] == observed["rate"]]
+    return None in scores
+
+
+def _extreme(pick: Callable) -> When:
+    return lambda case, expected, observed: (
+        observed["rate"] == pick(run["rate"] for run in case["runs"])
+    )
+
+
+def _edge(said: int) -> When:
+    return lambda case, expected, observed: (
+        observed["rate"] == expected["rate"] and observed["optimum at the edge"] == said
+    )
+
+
+SYMPTOMS = (
+    Symptom(
+        "rate",
+        "a score is returned first, and its rate is asked for",
+        "Take run['rate'] of the best run",
+        _a_score,
+    ),
+    Symptom(
+        "rate",
+        "what is returned first is none of the rates",
+        "Return run['rate'] of the best run",
+        _no_rate,
+    ),
+    Symptom(
+        "rate",
+        "the rate that is returned diverged: with NaN, every comparison is False",
+        "Drop the runs whose score is NaN before you compare: math.isnan",
+        _diverged,
+    ),
+    Symptom(
+        "rate",
+        "the rate that is returned is the best by the test score, which a choice must not use",
+        "Compare run['validation'] and leave run['test'] alone",
+        _best_by("test", _of_tuning_seed),
+    ),
+    Symptom(
+        "rate",
+        "the rate that is returned is the best of all seeds; only the tuning seed may choose",
+        "Keep the runs with run['seed'] == tuning_seed first",
+        _best_by("validation", lambda case, run: True),
+    ),
+    Symptom(
+        "rate",
+        "always the highest of all rates is returned, whatever its score",
+        "Take the rate of the best score, not the best of the rates",
+        _extreme(max),
+    ),
+    Symptom(
+        "rate",
+        "always the lowest of all rates is returned, whatever its score",
+        "Take the rate of the best score, not the best of the rates",
+        _extreme(min),
+    ),
+    Symptom(
+        "rate",
+        "the rate that is returned is not the one with the tuning seed's best validation score",
+        "Of the tuning seed's runs that did not diverge, take the one with the largest validation "
+        "score",
+        lambda case, expected, observed: not _no_rate(case, expected, observed),
+    ),
+    Symptom(
+        "optimum at the edge",
+        "the rate is right, and said to be at the edge although lower and higher ones were tried",
+        "Compare it with min(rates) and max(rates), over all runs",
+        _edge(1),
+    ),
+    Symptom(
+        "optimum at the edge",
+        "the rate is right, but the lowest or the highest that was tried, and not said to be",
+        "Compare it with min(rates) and max(rates), over all runs",
+        _edge(0),
+    ),
+    Symptom(
+        "optimum at the edge",
+        "the rate is right; whether it is the lowest or the highest of all rates is not",
+        "Return best in (min(rates), max(rates)), over all runs",
+        lambda case, expected, observed: observed["rate"] == expected["rate"],
     ),
 )

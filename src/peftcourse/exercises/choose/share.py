@@ -1,10 +1,11 @@
-"""Lesson 10, percent of full fine-tuning: reference solution and typical wrong answers."""
+"""Lesson 10, percent of full fine-tuning: solution, typical wrong answers, symptoms."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from peftcourse.exercises.core import Mutant, slip
+from peftcourse.exercises.core import Mutant, Symptom, slip
+from peftcourse.exercises.observe import Outcome
 
 
 def gain(scores: Tensor, full: Tensor, base: float) -> float:
@@ -168,5 +169,59 @@ GAIN = (
         lambda scores, full, base: 100 * (scores.mean() - base / full.mean() - base).item(),
         "brackets are missing: without them, division comes before subtraction",
         "Put brackets around both differences",
+    ),
+)
+
+# --- what wrong parts show ------------------------------------------------------------------------
+
+
+def _number(observed: Outcome, *parts: str) -> bool:
+    return all(isinstance(observed[part], (int, float)) for part in parts)
+
+
+SYMPTOMS = (
+    Symptom(
+        "percent",
+        "a tensor is returned where a Python number is asked for",
+        "Take the number out of the tensor: `.item()`",
+        lambda case, expected, observed: isinstance(observed["percent"], Tensor),
+    ),
+    Symptom(
+        "percent of an untrained model",
+        "a model that was not trained at all does not get 0 %: the gain does not start from the "
+        "base model's score",
+        "Subtract the base model's score from the mean score",
+        lambda case, expected, observed: _number(observed, "percent of an untrained model"),
+    ),
+    Symptom(
+        "percent of full fine-tuning",
+        "full fine-tuning itself does not get 100 %",
+        "Divide by full fine-tuning's gain over the base, and multiply by 100",
+        lambda case, expected, observed: _number(observed, "percent of full fine-tuning"),
+    ),
+    Symptom(
+        "percent",
+        "a gain below zero, or above full fine-tuning's, is cut off",
+        "Leave the result as it is, without clamp, min or max",
+        lambda case, expected, observed: (
+            _number(observed, "percent")
+            and not 0 <= expected["percent"] <= 100
+            and min(abs(observed["percent"]), abs(observed["percent"] - 100)) < 1e-3
+        ),
+    ),
+    Symptom(
+        "percent",
+        "a gain has the wrong sign: a method that is worse than the base has a negative one",
+        "Leave the signs of both gains as they are",
+        lambda case, expected, observed: (
+            _number(observed, "percent") and expected["percent"] * observed["percent"] < 0
+        ),
+    ),
+    Symptom(
+        "percent",
+        "an untrained model gets 0 % and full fine-tuning 100 %, as it should be, but a method "
+        "whose seeds differ does not get the share of its mean gain",
+        "Take the mean of the scores over all seeds first",
+        lambda case, expected, observed: _number(observed, "percent"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Lesson 10: what wrong parts of an outcome show, whatever the code is."""
+"""Lesson 10: what wrong intervals, ranks and p-values show, whatever the code is."""
 
 from __future__ import annotations
 
@@ -14,120 +14,6 @@ from peftcourse.exercises.observe import Case, Outcome
 
 When = Callable[[Case, Outcome, Outcome], bool]
 
-
-# --- choose.rate ----------------------------------------------------------------------------------
-
-
-def _best_by(key: str, of: Callable[[Case, dict], bool]) -> When:
-    """The rate that was returned is the best by this score of some runs, and not the right one."""
-
-    def when(case: Case, expected: Outcome, observed: Outcome) -> bool:
-        runs = [run for run in case["runs"] if run[key] is not None and of(case, run)]
-        return bool(runs) and max(runs, key=lambda run: run[key])["rate"] == observed["rate"]
-
-    return when
-
-
-def _of_tuning_seed(case: Case, run: dict) -> bool:
-    return run["seed"] == case["tuning_seed"]
-
-
-def _no_rate(case: Case, expected: Outcome, observed: Outcome) -> bool:
-    return observed["rate"] not in [run["rate"] for run in case["runs"]]
-
-
-def _a_score(case: Case, expected: Outcome, observed: Outcome) -> bool:
-    scores = [run[key] for run in case["runs"] for key in ("validation", "test")]
-    return observed["rate"] in scores
-
-
-def _diverged(case: Case, expected: Outcome, observed: Outcome) -> bool:
-    runs = [run for run in case["runs"] if _of_tuning_seed(case, run)]
-    scores = [run["validation"] for run in runs if run["rate"] == observed["rate"]]
-    return None in scores
-
-
-def _extreme(pick: Callable) -> When:
-    return lambda case, expected, observed: (
-        observed["rate"] == pick(run["rate"] for run in case["runs"])
-    )
-
-
-def _edge(said: int) -> When:
-    return lambda case, expected, observed: (
-        observed["rate"] == expected["rate"] and observed["optimum at the edge"] == said
-    )
-
-
-RATE = (
-    Symptom(
-        "rate",
-        "a score is returned first, and its rate is asked for",
-        "Take run['rate'] of the best run",
-        _a_score,
-    ),
-    Symptom(
-        "rate",
-        "what is returned first is none of the rates",
-        "Return run['rate'] of the best run",
-        _no_rate,
-    ),
-    Symptom(
-        "rate",
-        "the rate that is returned diverged: with NaN, every comparison is False",
-        "Drop the runs whose score is NaN before you compare: math.isnan",
-        _diverged,
-    ),
-    Symptom(
-        "rate",
-        "the rate that is returned is the best by the test score, which a choice must not use",
-        "Compare run['validation'] and leave run['test'] alone",
-        _best_by("test", _of_tuning_seed),
-    ),
-    Symptom(
-        "rate",
-        "the rate that is returned is the best of all seeds; only the tuning seed may choose",
-        "Keep the runs with run['seed'] == tuning_seed first",
-        _best_by("validation", lambda case, run: True),
-    ),
-    Symptom(
-        "rate",
-        "always the highest of all rates is returned, whatever its score",
-        "Take the rate of the best score, not the best of the rates",
-        _extreme(max),
-    ),
-    Symptom(
-        "rate",
-        "always the lowest of all rates is returned, whatever its score",
-        "Take the rate of the best score, not the best of the rates",
-        _extreme(min),
-    ),
-    Symptom(
-        "rate",
-        "the rate that is returned is not the one with the tuning seed's best validation score",
-        "Of the tuning seed's runs that did not diverge, take the one with the largest validation "
-        "score",
-        lambda case, expected, observed: not _no_rate(case, expected, observed),
-    ),
-    Symptom(
-        "optimum at the edge",
-        "the rate is right, and said to be at the edge although lower and higher ones were tried",
-        "Compare it with min(rates) and max(rates), over all runs",
-        _edge(1),
-    ),
-    Symptom(
-        "optimum at the edge",
-        "the rate is right, but the lowest or the highest that was tried, and not said to be",
-        "Compare it with min(rates) and max(rates), over all runs",
-        _edge(0),
-    ),
-    Symptom(
-        "optimum at the edge",
-        "the rate is right; whether it is the lowest or the highest of all rates is not",
-        "Return best in (min(rates), max(rates)), over all runs",
-        lambda case, expected, observed: observed["rate"] == expected["rate"],
-    ),
-)
 
 # --- choose.interval and choose.paired ------------------------------------------------------------
 
@@ -268,60 +154,6 @@ PAIRED = (
         "the half width is right, and the mean difference is not",
         "Take the mean of first − second over the seeds that both have",
         _right("half width"),
-    ),
-)
-
-# --- choose.gain ----------------------------------------------------------------------------------
-
-
-def _number(observed: Outcome, *parts: str) -> bool:
-    return all(isinstance(observed[part], (int, float)) for part in parts)
-
-
-GAIN = (
-    Symptom(
-        "percent",
-        "a tensor is returned where a Python number is asked for",
-        "Take the number out of the tensor: `.item()`",
-        _is_tensor("percent"),
-    ),
-    Symptom(
-        "percent of an untrained model",
-        "a model that was not trained at all does not get 0 %: the gain does not start from the "
-        "base model's score",
-        "Subtract the base model's score from the mean score",
-        lambda case, expected, observed: _number(observed, "percent of an untrained model"),
-    ),
-    Symptom(
-        "percent of full fine-tuning",
-        "full fine-tuning itself does not get 100 %",
-        "Divide by full fine-tuning's gain over the base, and multiply by 100",
-        lambda case, expected, observed: _number(observed, "percent of full fine-tuning"),
-    ),
-    Symptom(
-        "percent",
-        "a gain below zero, or above full fine-tuning's, is cut off",
-        "Leave the result as it is, without clamp, min or max",
-        lambda case, expected, observed: (
-            _number(observed, "percent")
-            and not 0 <= expected["percent"] <= 100
-            and min(abs(observed["percent"]), abs(observed["percent"] - 100)) < 1e-3
-        ),
-    ),
-    Symptom(
-        "percent",
-        "a gain has the wrong sign: a method that is worse than the base has a negative one",
-        "Leave the signs of both gains as they are",
-        lambda case, expected, observed: (
-            _number(observed, "percent") and expected["percent"] * observed["percent"] < 0
-        ),
-    ),
-    Symptom(
-        "percent",
-        "an untrained model gets 0 % and full fine-tuning 100 %, as it should be, but a method "
-        "whose seeds differ does not get the share of its mean gain",
-        "Take the mean of the scores over all seeds first",
-        lambda case, expected, observed: _number(observed, "percent"),
     ),
 )
 

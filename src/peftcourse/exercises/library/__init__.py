@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.library import cases, names, probes, weights
+from peftcourse.exercises.library import (
+    cases,
+    combine,
+    count,
+    keys,
+    names,
+    probes,
+    scaling,
+    targets,
+    tied,
+    verify,
+)
 from peftcourse.exercises.library.report import REPORT
 
 TITLE = "09 The Hugging Face PEFT library"
@@ -28,8 +39,9 @@ PARTS = (
         meaning='a bare "q_proj" is an expression for the whole name, and so means no layer.',
         cases=cases.targets,
         probe=probes.targets,
-        solution=names.targets,
-        mutants=names.TARGETS,
+        solution=targets.targets,
+        mutants=targets.TARGETS,
+        symptoms=targets.SYMPTOMS,
         allows=("torch", "numpy", "math", "re"),
     ),
     Exercise(
@@ -50,8 +62,8 @@ PARTS = (
         meaning="the percentage that is printed is of the model's weights, not of its bytes.",
         cases=cases.count,
         probe=probes.count,
-        solution=weights.count,
-        mutants=weights.COUNT,
+        solution=count.count,
+        mutants=count.COUNT,
     ),
     Exercise(
         id="library.scaling",
@@ -70,8 +82,9 @@ PARTS = (
         meaning="α alone says little: what acts is α over the rank of that very layer.",
         cases=cases.scaling,
         probe=probes.scaling,
-        solution=names.scaling,
-        mutants=names.SCALING,
+        solution=scaling.scaling,
+        mutants=scaling.SCALING,
+        symptoms=keys.SYMPTOMS,
         allows=("torch", "numpy", "math", "re"),
     ),
     Exercise(
@@ -95,6 +108,7 @@ PARTS = (
         probe=probes.names,
         solution=names.names,
         mutants=names.NAMES,
+        symptoms=names.SYMPTOMS,
     ),
     Exercise(
         id="library.verify",
@@ -113,8 +127,9 @@ PARTS = (
         meaning="four zeros do not prove that the adapter is right, but that it is all there.",
         cases=cases.verify,
         probe=probes.verify,
-        solution=names.verify,
-        mutants=names.VERIFY,
+        solution=verify.verify,
+        mutants=verify.VERIFY,
+        symptoms=verify.SYMPTOMS,
     ),
     Exercise(
         id="library.combine",
@@ -136,8 +151,9 @@ PARTS = (
         "of another.",
         cases=cases.combine,
         probe=probes.combine,
-        solution=weights.combine,
-        mutants=weights.COMBINE,
+        solution=combine.combine,
+        mutants=combine.COMBINE,
+        symptoms=combine.SYMPTOMS,
     ),
     Exercise(
         id="library.tied",
@@ -155,8 +171,9 @@ PARTS = (
         meaning="the model is then no longer tied, and its configuration has to say so.",
         cases=cases.tied,
         probe=probes.tied,
-        solution=weights.tied,
-        mutants=weights.TIED,
+        solution=tied.tied,
+        mutants=tied.TIED,
+        symptoms=tied.SYMPTOMS,
     ),
     REPORT,
 )

@@ -1,7 +1,7 @@
 """Lesson 09: random inputs for each exercise.
 
 Names are those of models, with traps among them: a layer whose name ends like another's, a head
-that is a linear layer too. All sizes of a case differ.
+that is a linear layer too. Each case that is special says so as ``about``.
 """
 
 from __future__ import annotations
@@ -9,94 +9,169 @@ from __future__ import annotations
 import torch
 from torch import Generator
 
-from peftcourse.exercises.draw import different, integer, normal
+from peftcourse.exercises.draw import different, integer, normal, uniform
 from peftcourse.exercises.observe import Case
 
 PROJECTIONS = ("attn.q_proj", "attn.v_proj", "attn.cross_q_proj", "mlp.up_proj", "mlp.q_proj_up")
 
 
-def _linear(layers: int) -> list[str]:
-    """The linear layers of a small model, in order; the last is its head."""
-    paths = [f"model.layers.{i}.{name}" for i in range(layers) for name in PROJECTIONS]
-    return [*paths, "lm_head"]
-
-
 def targets(rng: Generator) -> list[Case]:
-    """A list, a list with an expression in it, two expressions, a bare name, and the shorthand."""
+    """Each of the three languages, with what is special in it."""
     layers = integer(rng, 4, 7)
     one, other = different(rng, 2, 0, layers - 1)
-    asked: list[str | list[str]] = [
-        ["q_proj", f"layers.{one}.mlp.up_proj"],
-        ["v_proj", rf".*\.{other}\..*up_proj"],
-        rf".*\.[{min(one, other)}{max(one, other)}]\.attn\.(q|v)_proj",
-        rf"model\.layers\.{one}\.attn\.q",
-        "q_proj",
-        "all-linear",
+    inner = [f"model.layers.{i}.{name}" for i in range(layers) for name in PROJECTIONS]
+    linear = ["score", *inner, "lm_head", "draft.lm_head", "lm_head_2"]
+    either = f"[{min(one, other)}{max(one, other)}]"
+    asked: dict[str, str | list[str]] = {
+        "an entry of the list has several parts": ["q_proj", f"layers.{one}.mlp.up_proj"],
+        "an entry of the list looks like a regular expression": [
+            "v_proj",
+            rf".*\.{other}\..*up_proj",
+            "[qk]_proj",
+        ],
+        "an entry of the list is the whole name of a layer": [
+            "score",
+            f"model.layers.{one}.attn.v_proj",
+        ],
+        "the list names the output head": ["v_proj", "lm_head"],
+        "two entries of the list mean the same layer, and a later entry an earlier layer": [
+            "v_proj",
+            f"layers.{one}.attn.v_proj",
+            "q_proj",
+        ],
+        "the list is empty": [],
+        "no layer matches the list": ["k_proj"],
+        "": rf".*\.{either}\.attn\.(q|v)_proj",
+        "the expression matches only the beginning of names": rf"model\.layers\.{one}\.attn\.q",
+        "a bare name is given as a string": "q_proj",
+        "the expression matches only the end of names": r"attn\.(q|v)_proj",
+        "the expression has an alternative with |": "|".join(
+            (rf"model\.layers\.{one}\.attn\.q", ".*v_proj", "up_proj")
+        ),
+        "the expression matches the output head": r".*head",
+        "the head's name is part of other names, and all-linear is asked for": "all-linear",
+    }
+    cases = [
+        {"targets": target, "linear": linear, "head": "lm_head", "about": about}
+        for about, target in asked.items()
     ]
-    linear = _linear(layers)
-    return [{"targets": target, "linear": linear, "head": "lm_head"} for target in asked]
+    plain = {"targets": "all-linear", "linear": [*inner, "lm_head"], "head": "lm_head"}
+    return [*cases, {**plain, "about": "all-linear is asked for"}]
 
 
 def count(rng: Generator) -> list[Case]:
+    """A model with two linear layers, and what makes counting hard, one thing at a time."""
+    kinds = {
+        "plain": "",
+        "shared": "two modules share a weight",
+        "packed": "a weight is packed, of dtype uint8",
+        "buffer": "the model has a buffer",
+        "int8": "a weight has dtype int8, which is not packed",
+        "int64": "a parameter holds integers that are not packed",
+        "names": "a factor called lora_ is frozen, and a parameter of another name trains",
+        "twins": "two different weights have the same shape",
+        "dimensions": "a parameter has one dimension or three",
+        "all": "all of this is there at once",
+    }
     cases = []
-    for _ in range(2):
+    for kind, about in kinds.items():
         vocabulary, width, rank, packed = different(rng, 4, 5, 40)
-        cases.append({"vocabulary": vocabulary, "width": width, "rank": rank, "packed": packed})
+        sizes = {"vocabulary": vocabulary, "width": width, "rank": rank, "packed": packed}
+        cases.append({**sizes, "kind": kind, "about": about})
     return cases
 
 
 def scaling(rng: Generator) -> list[Case]:
-    """Patterns of which two fit the same layer, and one that only a part of a name contains."""
+    """No patterns, one, both; keys that are parts, expressions, alternatives, whole names."""
+    one, other = different(rng, 2, 0, 9)
+    parts = ("attn.q_proj", "attn.cross_q_proj", "mlp.up_proj", "mlp.up_proj_2", "mlp.q_proj_up")
+    paths = [f"model.layers.{i}.{name}" for i in (one, other) for name in parts]
+    kinds: tuple[tuple[str, list[str], list[str], bool], ...] = (
+        # what is special, keys of rank_pattern, keys of alpha_pattern, use_rslora
+        ("", [], [], False),
+        ("use_rslora is set", [], [], True),
+        ("only rank_pattern has keys", ["q_proj"], [], True),
+        ("only alpha_pattern has keys", [], ["up_proj"], False),
+        ("a key has several parts", ["attn.q_proj"], [f"layers.{one}.mlp.up_proj"], False),
+        ("a key is an expression", [rf"{other}\.mlp\..*"], [rf".*\.{one}\..*_proj"], True),
+        (
+            "two keys match a layer",
+            [rf"layers\.{one}\.attn\.q_proj", "q_proj", rf"layers\.{other}\..*"],
+            ["q_proj", rf".*\.{one}\..*"],
+            False,
+        ),
+        ("a shorter key comes first", ["q_proj", rf"layers\.{one}\.attn\.q_proj"], [], True),
+        ("a key has an alternative with |", ["q_proj|up_proj"], ["up_proj_2|attn.q_proj"], False),
+        (
+            "a key is the whole name of a layer",
+            ["lm_head"],
+            ["lm_head", rf"model\.layers\.{one}\.mlp\.up_proj"],
+            False,
+        ),
+    )
     cases = []
-    for use_rslora in (False, True, False):
-        r, first, second, third = different(rng, 4, 3, 30)
-        alpha, for_queries, for_layer = (100 + size for size in different(rng, 3, 1, 60))
-        one, other = different(rng, 2, 0, 9)
+    for about, rank_keys, alpha_keys, use_rslora in kinds:
+        r, *ranks = different(rng, 4, 3, 30)
+        alpha, *alphas = (100 + size for size in different(rng, 4, 1, 60))
         cases.append(
             {
-                "paths": [
-                    f"model.layers.{i}.{name}"
-                    for i in (one, other)
-                    for name in ("attn.q_proj", "attn.cross_q_proj", "mlp.up_proj", "mlp.up_proj_2")
-                ],
+                "paths": [*paths, "lm_head"],
                 "r": r,
                 "lora_alpha": alpha,
-                "rank_pattern": {
-                    rf"layers\.{one}\.attn\.q_proj": first,
-                    "q_proj": second,
-                    rf"{other}\.mlp\..*": third,
-                },
-                "alpha_pattern": {"q_proj": for_queries, rf".*\.{one}\..*": for_layer},
+                "rank_pattern": dict(zip(rank_keys, ranks, strict=False)),
+                "alpha_pattern": dict(zip(alpha_keys, alphas, strict=False)),
                 "use_rslora": use_rslora,
+                "about": about,
             }
         )
     return cases
 
 
 def names(rng: Generator) -> list[Case]:
-    """The factors of some layers; one part of a path looks like a factor's name."""
+    """The factors of some layers; parts of some paths look like a factor's name."""
+    kinds = (
+        ("pirate", ("q_proj", "up_proj"), ""),
+        ("default", ("q_proj", "A.up"), "a part of a path is called A"),
+        ("B", ("out_B", "to_A", "W.B"), "a path ends in A or B"),
+    )
     cases = []
-    for adapter in ("pirate", "default"):
+    for adapter, parts, about in kinds:
         layers, rank, d_in, d_out = different(rng, 4, 2, 9)
-        paths = [f"model.layers.{i}.{part}" for i in range(layers) for part in ("q_proj", "A.up")]
+        paths = [f"model.layers.{i}.{part}" for i in range(layers) for part in parts]
+        paths.append("score")
         cases.append(
             {
                 "paths": paths,
                 "A": normal(rng, len(paths), rank, d_in),
                 "B": normal(rng, len(paths), d_out + 10, rank),
                 "adapter": adapter,
+                "about": about,
             }
         )
     return cases
 
 
 def verify(rng: Generator) -> list[Case]:
-    """How many tensors of a file are absent, extra, of another shape, or zero."""
+    """How many tensors of a file are absent, extra, of another shape, or zero; then traps."""
+    kinds = {
+        "all": "",
+        "none": "",
+        "empty": "the file is empty",
+        "transposed": "a tensor has as many elements, and another shape",
+        "longer": "shapes differ in the last dimension only",
+        "zero A": "a lora_A in the file is zero",
+        "cancelling": "values of a lora_B cancel in a sum",
+        "negative": "no value of a lora_B is positive",
+        "tiny": "values of a lora_B are tiny, and not zero",
+        "unknown": "a lora_B that the model lacks is zero: unexpected, and dead as well",
+        "misfit": "a lora_B of another shape is zero: a misfit, and dead as well",
+        "no dot": "a name of the model has lora_ without the dot before it",
+    }
     cases = []
-    for zero in (integer(rng, 5, 6), 0):
-        absent, extra, misfit = different(rng, 3, 1, 4)
+    for kind, about in kinds.items():
+        absent, extra, misfit = different(rng, 3, 1, 4) if kind == "all" else (0, 0, 0)
         rank, d_in, d_out = different(rng, 3, 3, 9)
-        layers = integer(rng, 15, 18)
+        layers = integer(rng, 15, 18) if kind == "all" else integer(rng, 5, 8)
         cases.append(
             {
                 "A": normal(rng, layers, rank, d_in),
@@ -104,7 +179,9 @@ def verify(rng: Generator) -> list[Case]:
                 "absent": absent,
                 "extra": extra,
                 "misfit": misfit,
-                "zero": zero,
+                "zero": integer(rng, 5, 6) if kind == "all" else 0,
+                "kind": kind,
+                "about": about,
             }
         )
     return cases
@@ -112,29 +189,30 @@ def verify(rng: Generator) -> list[Case]:
 
 def combine(rng: Generator) -> list[Case]:
     """Adapters of one rank for all three ways; of different ranks where they can have them."""
+    kinds = (
+        (2, 0, ("cat", "linear", "svd"), ""),
+        (2, 1, ("cat", "svd"), "the second adapter has the larger rank"),
+        (2, -1, ("cat", "svd"), "the first adapter has the larger rank"),
+        (3, 0, ("cat", "linear", "svd"), "there are three adapters"),
+    )
     cases = []
-    for ways in (("cat", "linear", "svd"), ("cat", "svd")):
-        ranks = different(rng, 2, 2, 4)
-        d_in, d_out = different(rng, 2, 9, 14)
-        if "linear" in ways:
-            ranks = [ranks[0]] * 2
-        cases.append(
-            {
-                "A0": normal(rng, ranks[0], d_in),
-                "B0": normal(rng, d_out, ranks[0]),
-                "A1": normal(rng, ranks[1], d_in),
-                "B1": normal(rng, d_out, ranks[1]),
-                "scalings": [0.5 + 0.1 * integer(rng, 6, 20), 3 + 0.1 * integer(rng, 0, 20)],
-                "weights": [0.3 + 0.01 * integer(rng, 0, 40), -0.2 - 0.01 * integer(rng, 0, 40)],
-                "ways": list(ways),
-            }
-        )
+    for count, growth, ways, about in kinds:
+        rank = integer(rng, 3, 4)
+        d_in, d_out = different(rng, 2, 13, 17)
+        case: Case = {}
+        for i in range(count):
+            case[f"A{i}"] = normal(rng, rank + growth * i, d_in)
+            case[f"B{i}"] = normal(rng, d_out, rank + growth * i)
+        signs = [1, -1, 1]
+        case["scalings"] = [0.5 + i + uniform(rng, 0.1, 0.9) for i in range(count)]
+        case["weights"] = [signs[i] * uniform(rng, 0.3, 0.7) for i in range(count)]
+        cases.append({**case, "ways": list(ways), "about": about})
     return cases
 
 
 def tied(rng: Generator) -> list[Case]:
     cases = []
-    for dtype in (torch.float64, torch.float32):
+    for dtype in (torch.float64, torch.float32, torch.float64):
         vocabulary, width = different(rng, 2, 4, 12)
         cases.append(
             {

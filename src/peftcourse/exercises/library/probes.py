@@ -16,35 +16,68 @@ Outcome = dict[str, Any]
 
 
 def targets(answer: Any, case: Case) -> Outcome:
-    """Which layers are chosen, as ones in a row, and how many names come back."""
-    chosen = list(answer(case["targets"], list(case["linear"]), case["head"]))
+    """Which layers are chosen, as ones in a row, how many names come back, and in which order."""
+    linear = list(case["linear"])
+    found = answer(_copy(case["targets"]), linear, case["head"])
+    if isinstance(found, (str, set, frozenset)) or not hasattr(found, "__iter__"):
+        # A set has no order; its type is all that can be said of it.
+        return {"layers, 1 if chosen": found, "names in the result": -1, "their order": found}
+    chosen = list(found)
+    places = [case["linear"].index(name) for name in chosen if name in case["linear"]]
     return {
-        "layers, 1 if chosen": torch.tensor([chosen.count(name) for name in case["linear"]]),
+        "layers, 1 if chosen": torch.tensor([int(name in chosen) for name in case["linear"]]),
         "names in the result": len(chosen),
+        "their order": torch.tensor(places, dtype=torch.int64),
+        "layers in the caller's list": len(linear),
     }
 
 
-class _Model(nn.Module):
-    """An embedding whose weight the head shares, an adapter, a packed layer and a buffer."""
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
 
-    def __init__(self, vocabulary: int, width: int, rank: int, packed: int) -> None:
+
+class _Model(nn.Module):
+    """Two linear layers of which one trains, and something special."""
+
+    def __init__(self, vocabulary: int, width: int, rank: int, packed: int, kind: str) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
-        self.head = nn.Linear(width, vocabulary)
-        self.head.weight = self.embedding.weight
         self.lora_A = nn.Linear(width, rank, bias=False)
-        self.lora_B = nn.Linear(rank, width, bias=False)
-        codes = torch.zeros(packed, 1, dtype=torch.uint8)
-        self.packed = nn.Parameter(codes, requires_grad=False)
-        self.register_buffer("positions", torch.arange(vocabulary + packed))
+        self.lora_B = nn.Linear(rank, width + 1, bias=False)
+        frozen, everything = {"requires_grad": False}, kind == "all"
+        if kind == "shared" or everything:
+            self.head = nn.Linear(width, vocabulary)
+            self.head.weight = self.embedding.weight
+        if kind == "packed" or everything:
+            self.packed = nn.Parameter(torch.zeros(packed, 1, dtype=torch.uint8), **frozen)
+        if kind == "buffer" or everything:
+            self.register_buffer("positions", torch.arange(vocabulary + packed))
+        if kind == "int8" or everything:
+            self.rounded = nn.Parameter(torch.zeros(packed, 3, dtype=torch.int8), **frozen)
+        if kind == "int64" or everything:
+            self.order = nn.Parameter(torch.zeros(2, packed, dtype=torch.int64), **frozen)
+        if kind == "twins" or everything:
+            self.embedding_2 = nn.Embedding(vocabulary, width)
+        if kind == "dimensions" or everything:
+            self.kernel = nn.Parameter(torch.zeros(packed, 2, 3))
+            self.bias = nn.Parameter(torch.zeros(packed + 1))
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.startswith("lora_"))
+            if parameter.is_floating_point():
+                parameter.requires_grad_(name.startswith("lora_"))
+        if kind == "names" or everything:
+            self.lora_C = nn.Linear(packed, 4, bias=False).requires_grad_(False)
+            self.adapter = nn.Linear(packed, 7)
 
 
 def count(answer: Any, case: Case) -> Outcome:
-    model = _Model(case["vocabulary"], case["width"], case["rank"], case["packed"])
-    trainable, total = answer(model)
-    return {"trainable": trainable, "all": total}
+    sizes = [case[name] for name in ("vocabulary", "width", "rank", "packed")]
+    trainable, total = answer(_Model(*sizes, case["kind"]))
+    return {"trainable": _whole(trainable), "all": _whole(total)}
+
+
+def _whole(value: Any) -> Any:
+    """A whole number of NumPy as one of Python."""
+    return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
 
 
 def scaling(answer: Any, case: Case) -> Outcome:
@@ -64,51 +97,65 @@ def scaling(answer: Any, case: Case) -> Outcome:
 
 def names(answer: Any, case: Case) -> Outcome:
     """What the new names look like, and which tensor stands at which end of a layer."""
-    adapter = case["adapter"]
     tensors = {
         f"{path}.{letter}": case[letter][i]
         for i, path in enumerate(case["paths"])
         for letter in "AB"
     }
     outcome: Outcome = {}
-    for where, given in (("file", None), ("model", adapter)):
-        found = answer(dict(tensors), given)
-        written = _peft(case["paths"], given)
+    for where, adapter in (("file", None), ("model", case["adapter"])):
+        given = dict(tensors)
+        found = answer(given, adapter)
+        if not isinstance(found, dict):
+            outcome[f"{where}: tensors"] = found
+            continue
+        kept = sum(given.get(name) is tensor for name, tensor in tensors.items())
+        outcome |= {f"{where}: tensors left to the caller": min(kept, len(tensors))}
         outcome |= {
-            f"{where}: tensors": len(found),
-            f"{where}: names that begin with base_model.model.": _count(
-                found, lambda name: name.startswith("base_model.model.")
-            ),
-            f"{where}: names that end in .weight": _count(
-                found, lambda name: name.endswith(".weight")
-            ),
-            f"{where}: names with the adapter's name": _count(
-                found, lambda name: f".{adapter}." in f"{name}."
-            ),
-            f"{where}: names with the path of a layer": _count(
-                found, lambda name: any(f".{path}." in name for path in case["paths"])
-            ),
-            f"{where}: names as PEFT writes them": len(written & set(found)),
-            f"{where}: rows of lora_A": _sizes(found, "lora_A"),
-            f"{where}: rows of lora_B": _sizes(found, "lora_B"),
+            f"{where}: {what}": value for what, value in _looks(found, adapter, case).items()
         }
     return outcome
 
 
-def _peft(paths: list[str], adapter: str | None) -> set[str]:
-    """The names in PEFT's model or file; the documentation says them too."""
-    middle = "" if adapter is None else f".{adapter}"
-    return {
-        f"base_model.model.{path}.lora_{letter}{middle}.weight" for path in paths for letter in "AB"
+def _looks(found: dict[str, Tensor], adapter: str | None, case: Case) -> Outcome:
+    """How many of the names have each property, and the tensors by what is in their names."""
+    end = f".{adapter}.weight" if adapter else ".weight"
+    starts = [f"base_model.model.{path}" for path in case["paths"]]
+    tests = {
+        "names that begin with base_model.": lambda name: name.startswith("base_model."),
+        "names that begin with base_model.model.": lambda name: name.startswith(
+            "base_model.model."
+        ),
+        "names with a third level before the path": lambda name: name.startswith(
+            ("base_model.model.model.model.", "base_model.model.base_model.")
+        ),
+        "names that go on with the path of a layer": lambda name: any(
+            name.startswith(f"{start}.") for start in starts
+        ),
+        "names with lora_A or lora_B": lambda name: ".lora_A" in name or ".lora_B" in name,
+        "names that begin with model.": lambda name: name.startswith("model."),
+        "names with None": lambda name: not adapter and ".None" in name,
+        "names with default": lambda name: not adapter and ".default" in name,
+        "names with the adapter's name": lambda name: (
+            bool(adapter) and f".{adapter}." in f"{name}."
+        ),
+        "names that end in .weight": lambda name: name.endswith(".weight"),
+        "names with all of the end": lambda name: name.endswith((f"_A{end}", f"_B{end}")),
+        "names as PEFT writes them": lambda name: any(
+            name == f"{start}.lora_{letter}{end}" for start in starts for letter in "AB"
+        ),
     }
-
-
-def _count(found: dict[str, Tensor], condition: Any) -> int:
-    return sum(bool(condition(name)) for name in found)
-
-
-def _sizes(found: dict[str, Tensor], part: str) -> int:
-    return sum(len(tensor) for name, tensor in found.items() if part in name)
+    looks: Outcome = {"tensors": len(found)}
+    for what, test in tests.items():
+        looks[what] = sum(bool(test(name)) for name in found if isinstance(name, str))
+    for letter in "AB":
+        named = [found[name] for name in sorted(found, key=str) if f"lora_{letter}" in str(name)]
+        flat = [t.flatten() for t in named if isinstance(t, Tensor)]
+        looks |= {
+            f"rows of lora_{letter}": sum(t.shape[0] for t in named if isinstance(t, Tensor)),
+            f"values of lora_{letter}": torch.cat(flat) if flat else torch.zeros(0),
+        }
+    return looks
 
 
 def verify(answer: Any, case: Case) -> Outcome:
@@ -118,7 +165,7 @@ def verify(answer: Any, case: Case) -> Outcome:
 
 
 def _model_and_file(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A model's tensors, frozen ones among them, and a file that differs in every way."""
+    """A model's tensors, frozen ones among them, and a file that differs from what it expects."""
     A, B = case["A"], case["B"]
     paths = [f"base_model.model.layers.{i}.q_proj" for i in range(len(A))]
     model, file = {}, {}
@@ -131,30 +178,58 @@ def _model_and_file(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     for path in paths[: case["absent"]]:
         del file[f"{path}.lora_A.weight"]
     for path in paths[: case["extra"]]:
-        file[path.replace("q_proj", "k_proj") + ".lora_A.weight"] = A[0]
+        file[path.replace("q_proj", "k_proj") + ".lora_A.weight"] = A[0].clone()
     for path in paths[case["absent"] : case["absent"] + case["misfit"]]:
         name = f"{path}.lora_A.weight"
         file[name] = torch.cat([file[name], file[name][:1]])
     for path in paths[len(paths) - case["zero"] :]:
         file[f"{path}.lora_B.weight"].zero_()
-    # Neither a row of zeros nor a sum of zero makes an adapter that does nothing.
+    # A row of zeros does not make an adapter that does nothing.
     for path in (paths[0], paths[2]):
         file[f"{path}.lora_B.weight"][0] = 0
-    other = file[f"{paths[1]}.lora_B.weight"]
-    file[f"{paths[1]}.lora_B.weight"] = torch.cat([other[:-1], -other[:-1].sum(0, keepdim=True)])
+    a, b = f"{paths[1]}.lora_A.weight", f"{paths[1]}.lora_B.weight"
+    changes = {
+        "empty": file.clear,
+        "transposed": lambda: file.update({a: file[a].T.clone(), b: file[b].T.clone()}),
+        "longer": lambda: file.update({a: torch.cat([file[a], file[a][:, :1]], 1)}),
+        "zero A": lambda: file[a].zero_(),
+        "cancelling": lambda: file.update({b: _cancelling(file[b])}),
+        "negative": lambda: file[b].abs_().neg_()[0, 0].zero_(),
+        "tiny": lambda: file.update({b: file[b] * 1e-9}),
+        "unknown": lambda: file.update({b.replace("q_proj", "k_proj"): torch.zeros_like(file[b])}),
+        "misfit": lambda: file.update({b: torch.zeros_like(file[b][1:])}),
+        "no dot": lambda: model.update({"base_model.model.flora_head.weight": A[0] + 1}),
+    }
+    changes.get(case["kind"], lambda: None)()
     return model, file
 
 
+def _cancelling(like: Tensor) -> Tensor:
+    """Ones and as many minus ones, so that the sum is exactly zero; a zero is left if odd."""
+    values = torch.zeros(like.numel(), dtype=like.dtype)
+    half = like.numel() // 2
+    values[:half], values[half : 2 * half] = 1, -1
+    return values.view(like.shape)
+
+
 def combine(answer: Any, case: Case) -> Outcome:
-    """The products for each way, and the ranks."""
-    adapters = [
-        (case["A0"], case["B0"], case["scalings"][0]),
-        (case["A1"], case["B1"], case["scalings"][1]),
-    ]
+    """The factors of each way, up to signs where a singular value decomposition leaves them open,
+    and their products."""
+    count = len(case["scalings"])
     outcome: Outcome = {}
     for how in case["ways"]:
-        A, B = answer(list(adapters), list(case["weights"]), how)
-        outcome |= {f"{how}: B @ A": B @ A, f"{how}: rank of the new adapter": len(A)}
+        adapters = [(case[f"A{i}"], case[f"B{i}"], case["scalings"][i]) for i in range(count)]
+        A, B = answer(adapters, list(case["weights"]), how)
+        if not (isinstance(A, Tensor) and isinstance(B, Tensor) and A.dim() == B.dim() == 2):
+            outcome |= {f"{how}: A": A, f"{how}: B": B}
+            continue
+        fits = B.shape[1] == A.shape[0]
+        outcome |= {f"{how}: rank": A.shape[0], f"{how}: columns of B": B.shape[1]}
+        outcome[f"{how}: B @ A"] = B @ A if fits else torch.zeros(0, dtype=A.dtype)
+        if how == "svd":
+            outcome |= {"svd: A @ A.T": A @ A.T, "svd: B @ B.T": B @ B.T}
+        else:
+            outcome |= {f"{how}: A": A, f"{how}: B": B}
     return outcome
 
 
@@ -167,11 +242,14 @@ def tied(answer: Any, case: Case) -> Outcome:
         head = nn.Linear(width, vocabulary, bias=False, dtype=case["embedding"].dtype)
         shared = state == "tied"
         head.weight = embedding.weight if shared else nn.Parameter(case["head"].clone())
-        answer(embedding, head, case["delta"].clone())
+        delta = case["delta"].clone()
+        answer(embedding, head, delta)
         outcome |= {
             f"{state}: head": head.weight,
             f"{state}: embedding": embedding.weight,
+            f"{state}: delta": delta,
             f"{state}: weights that the two share": int(head.weight is embedding.weight),
             f"{state}: an nn.Parameter in the head": int(isinstance(head.weight, nn.Parameter)),
+            f"{state}: biases of the head": int(head.bias is not None),
         }
     return outcome
