@@ -265,6 +265,12 @@ _KNOWN = (
         "Join them with torch.cat, or give them one shape first",
     ),
     (
+        r"tuple indices must be integers or slices, not tuple",
+        "an index like [:, None] on a tuple: `.max(dim)`, `.min(dim)` and `.sort()` give values "
+        "and places together",
+        "Take `.values` of it, or use `.amax(dim)`",
+    ),
+    (
         r"view size is not compatible",
         "`view` cannot read numbers that permute, transpose or expand has moved",
         "Use `reshape`, and see that the order of the axes is the one that you mean",

@@ -43,6 +43,7 @@ def unpack_two(values):
         (lambda: backward(_OneGradient), "returns 1 gradients where forward takes 2"),
         (lambda: backward(_WrongPlace), "in the order of forward's arguments"),
         (lambda: 1 + [].append, "parentheses"),
+        (lambda: torch.zeros(2, 3).max(1)[:, None], "values and places"),
         (lambda: 1 * None, "None stands in a computation"),
         (lambda: (torch.zeros(1),).long(), "a tuple has no `long`"),
         (lambda: [].appendd(1), "did you mean `append`"),

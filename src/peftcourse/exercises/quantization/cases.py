@@ -167,6 +167,7 @@ def bits(rng: Generator) -> list[Case]:
             "block_size": blocks[i],
             "scale_bits": scale,
             "outer_block": outer[i] if nested else None,
+            "about": "outer_block is 1" if nested and outer[i] == 1 else "",
         }
         for i, (code, scale, nested) in enumerate(
             ((4, 32, False), (4, 8, True), (3, 6, True), (8, 16, False), (5, 12, True))

@@ -239,6 +239,14 @@ def _more_than_rounded(case: dict, expected: dict, observed: dict) -> bool:
     return seen.wrong("weight")(case, expected, observed) and not rounded
 
 
+def _near_the_original(case: dict, expected: dict, observed: dict) -> bool:
+    def nearer(base: Tensor, update: Tensor, now: Tensor) -> bool:
+        step = case["weight"] - base
+        return bool((now - update - case["weight"]).norm() < 0.4 * step.norm())
+
+    return _parts(nearer)(case, expected, observed)
+
+
 MERGE_SYMPTOMS = (
     Symptom(
         "weight",
@@ -264,6 +272,13 @@ MERGE_SYMPTOMS = (
         "the quantized base itself has changed: merging makes a new tensor",
         "Add to base.dequantize() and leave the base alone",
         decides=True,
+    ),
+    Symptom(
+        "weight",
+        "the base is nearer to the original weight than to the dequantized one, which the adapter "
+        "was trained on",
+        "Start from base.dequantize()",
+        _near_the_original,
     ),
     Symptom(
         "weight",

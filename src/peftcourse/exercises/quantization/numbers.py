@@ -290,7 +290,8 @@ ABSMAX_SYMPTOMS = (
     ),
     Symptom(
         "codes",
-        "each absmax is right, and the codes made with it are not",
+        "each absmax is right, and the codes are not: each number is divided by it, multiplied by "
+        "the largest code, 2^(bits-1) - 1, and rounded",
         "Look at the line that makes the codes: divide, multiply by the largest code, round",
         seen.both(seen.right("absmax"), seen.wrong("codes")),
     ),

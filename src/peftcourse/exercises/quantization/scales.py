@@ -341,7 +341,8 @@ DOUBLE_SYMPTOMS = (
     ),
     Symptom(
         _CODES,
-        "mean and outer scales are right, and the codes made with them are not",
+        "mean and outer scales are right, and the codes are not: what is left of a scale is "
+        "divided by the outer scale of its block, multiplied by 127, and rounded",
         "Divide by the outer scale, multiply by 127, round",
         seen.both(seen.right(_OUTER_SCALES), seen.right("offset"), seen.wrong(_CODES)),
     ),
