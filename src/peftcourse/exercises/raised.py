@@ -106,7 +106,8 @@ _KNOWN = (
     ),
     (
         r"does not require grad and does not have a grad_fn",
-        "the result has no gradient: detached (`.detach()`, `.data`, `no_grad`) or made anew",
+        "the result has no gradient: detached (`.detach()`, `.data`), made anew, or computed where "
+        "no graph is built (`no_grad`, or inside `backward` without `torch.enable_grad()`)",
         "Compute it from the inputs with tensor operations alone",
     ),
     (

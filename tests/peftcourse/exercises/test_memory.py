@@ -1,5 +1,7 @@
 """The reference solutions of lesson 01 agree with the libraries, and with published numbers."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import peftlab
 from peftcourse.exercises import find
+from peftcourse.exercises.feedback import assess
 from peftcourse.exercises.memory.cases import LINEAR_LAYERS
 from peftlab import LoRAConfig
 from peftlab.memory.presets import PRESETS
@@ -83,3 +86,69 @@ def test_the_largest_batch_fits_and_one_more_does_not(fixed, per_sequence, card)
     room = (card - 2) * 2**30
     assert not found or fixed + found * per_sequence <= room
     assert fixed + (found + 1) * per_sequence > room
+
+
+def _saved(pack, key=lambda tensor: tensor.untyped_storage().data_ptr()):
+    """An answer that notes storages by a key and returns something from pack."""
+
+    def answer(forward, parameters):
+        known = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+        kept = {}
+
+        def note(tensor):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in known:
+                kept[key(tensor)] = storage.nbytes()
+            return pack(tensor)
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            forward()
+        return sum(kept.values())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [
+        ("parameters", lambda c: parameters({**c, "vocab_size": 32_000}), "is ignored"),
+        ("states", lambda *a: states(*a[:4], a[4], False), "copy"),
+        (
+            "states",
+            lambda f, t, b, own, moment, master: (
+                *states(f, t, b, own, moment, False)[:2],
+                2 * t * moment + 4 * master * (f + t),
+            ),
+            "master copy is counted for frozen parameters",
+        ),
+        ("states", lambda *a: dict.fromkeys("abc", 1.0), "a dictionary, not a number"),
+        (
+            "quantized",
+            lambda m, n, double: quantized(m, n, double) - (m * n % 2) / 2,
+            "half a byte is returned",
+        ),
+        ("saved", _saved(lambda tensor: None), "what `pack` returns is kept in place"),
+        ("saved", _saved(lambda t: t, lambda t: t.data_ptr()), "where a view begins"),
+        ("storage", lambda base, adapter, n: {n * base, base + n * adapter}, "a set, not a number"),
+        ("storage", lambda base, adapter, n: (3 * base, base + 3 * adapter), "`tasks` is ignored"),
+        ("batch", lambda *a: max(0, math.ceil(batch_before(*a)) - 1), "fills the room exactly"),
+    ],
+)
+def test_wrong_answers_are_seen_and_named(exercise, answer, words):
+    report = assess(find(f"memory.{exercise}"), answer, 0)
+    assert not report.correct and words in report.cause
+
+
+def batch_before(fixed, per_sequence, card, reserve):
+    """The quotient before it is rounded."""
+    return ((card - reserve) * 2**30 - fixed) / per_sequence
+
+
+def test_gradients_of_an_earlier_pass_stay():
+    class Zeroed(Checkpoint):
+        @staticmethod
+        def backward(ctx, gradient):
+            ctx.block.zero_grad()
+            return Checkpoint.backward(ctx, gradient)
+
+    assert "had in .grad before is lost" in assess(find("memory.checkpoint"), Zeroed, 0).cause

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from peftcourse.exercises.core import Exercise
-from peftcourse.exercises.memory import activations, cases, counting, fitting, probes, states
+from peftcourse.exercises.memory import (
+    adapter,
+    cases,
+    checkpoint,
+    counting,
+    fitting,
+    probes,
+    quantized,
+    saved,
+    states,
+)
 from peftcourse.exercises.memory.plan import PLAN
 
 TITLE = "01 The memory problem"
@@ -30,6 +40,7 @@ PARTS = (
         probe=probes.parameters,
         solution=counting.parameters,
         mutants=counting.PARAMETERS,
+        symptoms=(counting.OTHER_UNIT,),
     ),
     Exercise(
         id="memory.states",
@@ -71,8 +82,8 @@ PARTS = (
         meaning="NF4 costs 4.5 bits a weight, or 4.127 with double quantization, and never 4.",
         cases=cases.quantized,
         probe=probes.quantized,
-        solution=states.quantized,
-        mutants=states.QUANTIZED,
+        solution=quantized.quantized,
+        mutants=quantized.QUANTIZED,
     ),
     Exercise(
         id="memory.saved",
@@ -93,8 +104,9 @@ PARTS = (
         meaning="what the backward pass needs stays in memory from the moment it was computed.",
         cases=cases.saved,
         probe=probes.saved,
-        solution=activations.saved,
-        mutants=activations.SAVED,
+        solution=saved.saved,
+        mutants=saved.SAVED,
+        symptoms=saved.SYMPTOMS,
     ),
     Exercise(
         id="memory.checkpoint",
@@ -116,8 +128,9 @@ PARTS = (
         meaning="a block costs its input in memory and one forward pass more in time.",
         cases=cases.checkpoint,
         probe=probes.checkpoint,
-        solution=activations.Checkpoint,
-        mutants=activations.CHECKPOINT,
+        solution=checkpoint.Checkpoint,
+        mutants=checkpoint.CHECKPOINT,
+        symptoms=checkpoint.SYMPTOMS,
     ),
     Exercise(
         id="memory.adapter",
@@ -138,8 +151,8 @@ PARTS = (
         meaning="gradients and optimizer states shrink by this ratio, and nothing else does.",
         cases=cases.adapter,
         probe=probes.adapter,
-        solution=counting.adapter,
-        mutants=counting.ADAPTER,
+        solution=adapter.adapter,
+        mutants=adapter.ADAPTER,
     ),
     Exercise(
         id="memory.storage",

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Generator
 
-from peftcourse.exercises.draw import integer, normal
+from peftcourse.exercises.draw import different, integer, normal, uniform
 from peftcourse.exercises.observe import Case
 
 GIB = 2**30
@@ -26,7 +26,7 @@ def config(rng: Generator, *, tied: bool) -> dict[str, Any]:
         "vocab_size": integer(rng, 1_000, 150_000),
         "hidden_size": hidden,
         "intermediate_size": 2 * hidden + 16 * integer(rng, 1, 90) + 3,
-        "num_hidden_layers": integer(rng, 2, 48),
+        "num_hidden_layers": integer(rng, 2, 16),
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
         "tie_word_embeddings": tied,
@@ -34,44 +34,66 @@ def config(rng: Generator, *, tied: bool) -> dict[str, Any]:
 
 
 def parameters(rng: Generator) -> list[Case]:
-    return [{"config": config(rng, tied=tied)} for tied in (False, True, False)]
+    """Three models, and the first again with another vocabulary, or with wider layers."""
+    configs = [config(rng, tied=tied) for tied in (False, True, False)]
+    first = configs[0]
+    configs += [
+        {**first, "vocab_size": first["vocab_size"] + integer(rng, 100, 9_000)},
+        {**first, "intermediate_size": first["intermediate_size"] + integer(rng, 50, 900)},
+    ]
+    return [{"config": one} for one in configs]
 
 
 def adapter(rng: Generator) -> list[Case]:
-    """Attention alone, both parts of a layer, and all of it."""
-    return [
+    """Attention alone, both parts of a layer, and all of it; and one target after the other."""
+    wide = [
         {"config": config(rng, tied=False), "rank": integer(rng, 2, 64), "targets": targets}
         for targets in (["q_proj", "v_proj"], ["k_proj", "o_proj", "down_proj"], LINEAR_LAYERS)
     ]
+    first = wide[0]
+    single = [{**first, "targets": [name]} for name in ("down_proj", "gate_proj", "o_proj")]
+    return [*wide, *single, {**first, "rank": first["rank"] + integer(rng, 1, 9)}]
 
 
 def states(rng: Generator) -> list[Case]:
-    """Everything trains; an adapter on a 16-bit base; an adapter on a base of 4.5 bits."""
+    """Everything trains; adapters on bases of several precisions, with a master copy and without.
 
-    def case(frozen: int, frozen_bits: float, trained_bytes: int, moment_bytes: int) -> Case:
+    The last two differ in the copy alone.
+    """
+
+    def case(frozen: int, bits: float, trained: int, moment: int, master: bool) -> Case:
         return {
             # Multiples of 16, so that 4.5 bits of each are whole bytes.
             "frozen": 16 * frozen,
             "trained": 16 * integer(rng, 10_000, 900_000),
-            "frozen_bits": frozen_bits,
-            "trained_bytes": trained_bytes,
-            "moment_bytes": moment_bytes,
-            "master": not frozen,
+            "frozen_bits": bits,
+            "trained_bytes": trained,
+            "moment_bytes": moment,
+            "master": master,
         }
 
-    return [
-        case(0, 16, 2, 4),
-        case(integer(rng, 10**7, 10**9), 16, 4, 4),
-        case(integer(rng, 10**7, 10**9), 4.5, 2, 1),
+    cases = [
+        case(0, 16, 2, 4, True) | {"about": "everything trains"},
+        case(integer(rng, 10**6, 10**7), 16, 2, 4, False),
+        case(integer(rng, 10**6, 10**7), 4.5, 4, 1, False),
+        case(integer(rng, 10**6, 10**7), 16, 4, 1, True),
     ]
+    return [*cases, {**cases[-1], "master": False}]
 
 
 def quantized(rng: Generator) -> list[Case]:
-    """The first matrix has an odd number of weights: a code and a block are left incomplete."""
+    """An odd number of weights, which leaves a code and a block incomplete; any two matrices; one
+    whose blocks, and groups of blocks, are full; and a row shorter than a block."""
     odd = {name: 2 * integer(rng, 100, 300) + 1 for name in ("rows", "columns")}
     return [
         odd,
         *({name: integer(rng, 200, 600) for name in ("rows", "columns")} for _ in range(2)),
+        {
+            "rows": 64 * integer(rng, 2, 5),
+            "columns": 256 * integer(rng, 1, 3),
+            "about": "all blocks and groups of blocks are full",
+        },
+        {"rows": 1, "columns": 2 * integer(rng, 2, 20) + 1},
     ]
 
 
@@ -91,50 +113,66 @@ def saved(rng: Generator) -> list[Case]:
 
 
 def checkpoint(rng: Generator) -> list[Case]:
-    """The last case has a single block. Sizes are large enough that dropout always shows."""
+    """Sizes are large enough that dropout always shows. One case has a single block, and one has no
+    dropout."""
     cases = []
-    for blocks in (2, 3, 1):
+    for blocks, dropout in ((1, True), (3, True), (2, True), (2, False)):
+        share = integer(rng, 3, 5) / 10
         width, hidden = integer(rng, 6, 9), integer(rng, 12, 18)
         shape = integer(rng, 3, 5), integer(rng, 5, 8), width
-        cases.append(
-            {
-                "up": 0.5 * normal(rng, blocks, hidden, width),
-                "down": 0.5 * normal(rng, blocks, width, hidden),
-                "x": normal(rng, *shape),
-                "weights": normal(rng, *shape),
-                "dropout": integer(rng, 3, 5) / 10,
-            }
-        )
+        case = {
+            "up": 0.5 * normal(rng, blocks, hidden, width),
+            "down": 0.5 * normal(rng, blocks, width, hidden),
+            "x": normal(rng, *shape),
+            "weights": normal(rng, *shape),
+            "dropout": share if dropout else 0.0,
+        }
+        cases.append(case | ({"about": "blocks have dropout"} if dropout else {}))
     return cases
 
 
 def storage(rng: Generator) -> list[Case]:
-    return [
+    """Several tasks, the first case with others again, and a single one."""
+    cases = [
         {
             "base": integer(rng, 10**9, 10**11),
             "adapter": integer(rng, 10**6, 10**8),
-            "tasks": integer(rng, 2, 50),
+            "tasks": tasks,
         }
-        for _ in range(3)
+        for tasks in (*different(rng, 3, 4, 50), 1)
     ]
+    cases[-1]["about"] = "there is a single task"
+    return [*cases, {**cases[0], "tasks": cases[0]["tasks"] + integer(rng, 1, 9)}]
 
 
 def batch(rng: Generator) -> list[Case]:
-    """Two that leave more than half a sequence unused, and one where nothing fits.
+    """Two that leave more than half a sequence unused; one that fills the card; small sequences;
+    and three where none fits: by less than one, by a little, and by far.
 
     A sequence is small beside both the reserve and the difference between GB and GiB.
     """
-    cases = []
-    for card in (24, 48):
-        reserve = integer(rng, 2, 6) / 4
-        sequence = integer(rng, GIB // 20, GIB // 10)
-        free = int((card - reserve) * GIB)
-        used = integer(rng, 5, 40) * sequence + sequence * integer(rng, 60, 90) // 100
-        cases.append(_batch(free - used, sequence, card, reserve))
-    sequence, reserve = integer(rng, GIB // 20, GIB // 10), integer(rng, 4, 6) / 4
-    # Within the reserve: it would fit on an empty card of 16 GiB, and does not on this one.
-    cases.append(_batch(16 * GIB - int(reserve * GIB / 2), sequence, 16, reserve))
-    return cases
+
+    def case(card: int, sequences: float, about: str = "") -> Case:
+        """A card that has room for so many sequences besides what is fixed."""
+        reserve, sequence = (2 * integer(rng, 1, 3) + 1) / 4, _sequence(rng)
+        fixed = int((card - reserve) * GIB) - int(sequences * sequence)
+        return _batch(fixed, sequence, card, reserve) | ({"about": about} if about else {})
+
+    none = "not even one sequence fits"
+    small, reserve = integer(rng, 2**20, 2**21), 0.5
+    return [
+        *(case(card, integer(rng, 5, 40) + uniform(rng, 0.6, 0.9)) for card in (24, 48)),
+        case(40, integer(rng, 5, 40), "the last sequence fills the card exactly"),
+        _batch(integer(rng, 10**4, 10**5), small, 12, reserve),
+        case(16, uniform(rng, 0.2, 0.4), none),
+        case(16, -uniform(rng, 0.2, 0.4), none),
+        # Within the reserve: it would fit on an empty card of 16 GiB, and does not on this one.
+        _batch(16 * GIB - GIB // 2, _sequence(rng), 16, 1.25) | {"about": none},
+    ]
+
+
+def _sequence(rng: Generator) -> int:
+    return integer(rng, GIB // 20, GIB // 10)
 
 
 def _batch(fixed: int, sequence: int, card: int, reserve: float) -> Case:

@@ -1,183 +1,265 @@
-"""Lesson 01, counting: the parameters of a model and of its adapter, rightly and wrongly."""
+"""Lesson 01, counting: the parameters of a model, rightly and wrongly."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from peftcourse.exercises.core import Mutant
+from peftcourse.exercises.core import Symptom, slip
+from peftcourse.exercises.observe import Case, Outcome
 
 Config = dict[str, Any]
-
-# --- memory.parameters ----------------------------------------------------------------------------
 
 
 def parameters(config: Config) -> int:
     d, f = config["hidden_size"], config["intermediate_size"]
-    kv = d // config["num_attention_heads"] * config["num_key_value_heads"]
+    head = d // config["num_attention_heads"]
+    kv = head * config["num_key_value_heads"]
     attention = 2 * d * d + 2 * d * kv  # q and o; k and v
-    layer = attention + 3 * d * f + 2 * d
-    vocabularies = 1 if config["tie_word_embeddings"] else 2
-    return vocabularies * config["vocab_size"] * d + config["num_hidden_layers"] * layer + d
+    norms = 2 * d
+    layer = attention + 3 * d * f + norms
+    copies = 1 if config["tie_word_embeddings"] else 2
+    embeddings = copies * config["vocab_size"] * d
+    return embeddings + config["num_hidden_layers"] * layer + d
 
 
-def _more_per_layer(config: Config, numbers: int) -> int:
-    """The right count and some numbers more, or fewer, in every layer."""
-    return parameters(config) + config["num_hidden_layers"] * numbers
-
-
-def _kv_width(config: Config) -> int:
-    return config["hidden_size"] // config["num_attention_heads"] * config["num_key_value_heads"]
-
-
-def _one_number_a_head(config):
-    d, narrow = config["hidden_size"], config["num_key_value_heads"]
-    return _more_per_layer(config, 2 * d * (narrow - _kv_width(config)))
-
-
-def _four_times_as_wide(config):
-    return parameters({**config, "intermediate_size": 4 * config["hidden_size"]})
-
+_KV = 'head * config["num_key_value_heads"]'
+_COPIES = '1 if config["tie_word_embeddings"] else 2'
+_HEAD_WIDTH = "Make k and v hidden_size // num_attention_heads × num_key_value_heads wide"
+_TWO_NORMS = "Count two norms per layer and one before the head, hidden_size weights each"
+_THREE_NORMS = "three norms in each layer: it has two, and one norm more stands before the head"
+_BIASES = (
+    "biases are counted, and a Llama has none",
+    "Count matrices and norms alone",
+)
 
 PARAMETERS = (
-    Mutant(
+    slip(
+        parameters,
         "grouped-heads-forgotten",
-        lambda config: parameters({**config, "num_key_value_heads": config["num_attention_heads"]}),
+        _KV,
+        "d",
         "the key and value projections are counted as wide as the query: these models have fewer "
         "key/value heads than heads",
         "Make k and v head_dim × num_key_value_heads wide",
     ),
-    Mutant(
+    slip(
+        parameters,
         "head-width-forgotten",
-        _one_number_a_head,
+        _KV,
+        'config["num_key_value_heads"]',
         "k and v are counted with one number per key/value head, instead of head_dim numbers",
         "Multiply num_key_value_heads by hidden_size // num_attention_heads",
     ),
-    Mutant(
+    slip(
+        parameters,
         "tying-ignored",
-        lambda config: parameters({**config, "tie_word_embeddings": False}),
+        _COPIES,
+        "2",
         "a tied head is counted twice: it is the embedding's own matrix",
         "Count vocab_size × hidden_size once if tie_word_embeddings is true",
     ),
-    Mutant(
+    slip(
+        parameters,
         "head-forgotten",
-        lambda config: parameters({**config, "tie_word_embeddings": True}),
+        _COPIES,
+        "1",
         "an output head of its own is not counted: only a tied one comes for nothing",
         "Count vocab_size × hidden_size twice if tie_word_embeddings is false",
     ),
-    Mutant(
-        "gate-forgotten",
-        lambda config: _more_per_layer(
-            config, -config["hidden_size"] * config["intermediate_size"]
-        ),
-        "two matrices in the feed-forward network: Llama's has three, gate, up and down",
-        "Count 3 · hidden_size · intermediate_size per layer",
-    ),
-    Mutant(
-        "output-projection-forgotten",
-        lambda config: _more_per_layer(config, -(config["hidden_size"] ** 2)),
-        "attention has three matrices here: the output projection o is missing",
-        "Count q, k, v and o",
-    ),
-    Mutant(
+    slip(
+        parameters,
         "norms-forgotten",
-        lambda config: _more_per_layer(config, -2 * config["hidden_size"]) - config["hidden_size"],
+        "norms = 2 * d",
+        "norms = 0",
         "the norms are missing: each holds hidden_size weights",
         "Add two norms per layer and one before the head",
+        ("layer + d", "layer"),
     ),
-    Mutant(
+    slip(
+        parameters,
         "last-norm-forgotten",
-        lambda config: parameters(config) - config["hidden_size"],
+        "layer + d",
+        "layer",
         "off by one vector: the norm between the last layer and the head is missing",
         "Add hidden_size once, outside of the layers",
     ),
-    Mutant(
+    slip(
+        parameters,
+        "gate-forgotten",
+        "3 * d * f",
+        "2 * d * f",
+        "two matrices in the feed-forward network: Llama's has three, gate, up and down",
+        "Count 3 · hidden_size · intermediate_size per layer",
+    ),
+    slip(
+        parameters,
+        "output-projection-forgotten",
+        "2 * d * d",
+        "d * d",
+        "attention has three matrices here: the output projection o is missing",
+        "Count q, k, v and o",
+    ),
+    slip(
+        parameters,
         "four-times-as-wide",
-        _four_times_as_wide,
+        'config["intermediate_size"]',
+        '4 * config["hidden_size"]',
         "a feed-forward network of 4 · hidden_size is assumed; the configuration has its own width",
         "Use intermediate_size",
     ),
+    slip(
+        parameters,
+        "width-by-key-value-heads",
+        _KV,
+        'd // config["num_key_value_heads"]',
+        "k and v are counted hidden_size / num_key_value_heads wide: that is the width of no head, "
+        "for a head is hidden_size / num_attention_heads wide",
+        _HEAD_WIDTH,
+    ),
+    slip(
+        parameters,
+        "heads-of-128",
+        _KV,
+        '128 * config["num_key_value_heads"]',
+        "heads are taken as 128 wide, as in the large models: here they are hidden_size / "
+        "num_attention_heads wide",
+        _HEAD_WIDTH,
+    ),
+    slip(
+        parameters,
+        "heads-of-64",
+        _KV,
+        '64 * config["num_key_value_heads"]',
+        "heads are taken as 64 wide: here they are hidden_size / num_attention_heads wide",
+        _HEAD_WIDTH,
+    ),
+    slip(
+        parameters,
+        "keys-and-values-forgotten",
+        _KV,
+        "0",
+        "k and v count for nothing: they are missing, or their width is computed with a whole "
+        "division (few // many) that gives 0",
+        _HEAD_WIDTH,
+    ),
+    slip(
+        parameters,
+        "one-narrow-matrix",
+        "2 * d * kv",
+        "d * (d + kv)",
+        "only one of k and v is counted narrow: values have as few heads as keys",
+        _HEAD_WIDTH,
+    ),
+    slip(
+        parameters,
+        "keys-alone",
+        "2 * d * kv",
+        "d * kv",
+        "only one of k and v is counted",
+        "Count q, k, v and o",
+    ),
+    slip(
+        parameters,
+        "three-narrow-matrices",
+        "2 * d * d + 2 * d * kv",
+        "d * d + 3 * d * kv",
+        "three narrow matrices: besides k and v, q or the output projection o is counted as narrow "
+        "as they are; both are d × d",
+        "Count q and o with hidden_size × hidden_size",
+    ),
+    slip(
+        parameters,
+        "tied-the-wrong-way",
+        _COPIES,
+        '2 if config["tie_word_embeddings"] else 1',
+        "the head is counted where it is tied, and left out where it is not: the wrong way round",
+        "Count the matrix once if tie_word_embeddings is true, and twice if not",
+    ),
+    slip(
+        parameters,
+        "norms-of-layers-forgotten",
+        "norms = 2 * d",
+        "norms = 0",
+        "the norms within the layers are missing: each layer has two",
+        _TWO_NORMS,
+    ),
+    slip(
+        parameters,
+        "one-norm",
+        "norms = 2 * d",
+        "norms = d",
+        "one norm in each layer: a layer has two norms",
+        _TWO_NORMS,
+    ),
+    slip(parameters, "three-norms", "norms = 2 * d", "norms = 3 * d", _THREE_NORMS, _TWO_NORMS),
+    slip(
+        parameters,
+        "last-norm-in-each-layer",
+        "norms = 2 * d",
+        "norms = 3 * d",
+        _THREE_NORMS,
+        _TWO_NORMS,
+        ("layer + d", "layer"),
+    ),
+    slip(
+        parameters,
+        "norms-with-a-bias",
+        "norms = 2 * d",
+        "norms = 4 * d",
+        "each norm is counted with a bias: a Llama's norms have hidden_size weights and no bias",
+        _TWO_NORMS,
+        ("layer + d", "layer + 2 * d"),
+    ),
+    slip(
+        parameters,
+        "biases",
+        "norms = 2 * d",
+        "norms = 2 * d + 3 * d + 2 * kv + 2 * f",
+        *_BIASES,
+    ),
+    slip(
+        parameters,
+        "biases-of-attention",
+        "norms = 2 * d",
+        "norms = 2 * d + 2 * d + 2 * kv",
+        *_BIASES,
+    ),
+    slip(
+        parameters,
+        "biases-of-queries",
+        "norms = 2 * d",
+        "norms = 2 * d + d + 2 * kv",
+        *_BIASES,
+    ),
+    slip(
+        parameters,
+        "embedding-in-every-layer",
+        'embeddings + config["num_hidden_layers"] * layer',
+        'config["num_hidden_layers"] * (embeddings + layer)',
+        "the embedding is counted in every layer: brackets put it inside, and it is there once",
+        "Add the embedding once, outside of the layers",
+    ),
+    slip(
+        parameters,
+        "layers-forgotten",
+        'config["num_hidden_layers"] * layer',
+        "layer",
+        "one layer is counted, and there are num_hidden_layers of them",
+        "Multiply the layer by num_hidden_layers",
+    ),
 )
 
-# --- memory.adapter -------------------------------------------------------------------------------
+
+def _tiny(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    result = observed.get("result")
+    return isinstance(result, (int, float)) and 0 < 1000 * result < expected["result"]
 
 
-def _shapes(config: Config) -> dict[str, tuple[int, int]]:
-    """(d_out, d_in) of each linear layer."""
-    d, f, kv = config["hidden_size"], config["intermediate_size"], _kv_width(config)
-    return {
-        "q_proj": (d, d),
-        "k_proj": (kv, d),
-        "v_proj": (kv, d),
-        "o_proj": (d, d),
-        "gate_proj": (f, d),
-        "up_proj": (f, d),
-        "down_proj": (d, f),
-    }
-
-
-def adapter(config: Config, rank: int, targets: list[str]) -> int:
-    shapes = _shapes(config)
-    return config["num_hidden_layers"] * sum(rank * sum(shapes[name]) for name in targets)
-
-
-def _in_each_layer(numbers):
-    """An answer that adds up ``numbers(rank, d_out, d_in)`` over targets and layers."""
-
-    def answer(config: Config, rank: int, targets: list[str]) -> int:
-        found = (numbers(rank, *_shapes(config)[name]) for name in targets)
-        return config["num_hidden_layers"] * sum(found)
-
-    return answer
-
-
-def _adapter_all_square(config, rank, targets):
-    return config["num_hidden_layers"] * len(targets) * 2 * rank * config["hidden_size"]
-
-
-ADAPTER = (
-    Mutant(
-        "grouped-heads-forgotten",
-        lambda config, rank, targets: adapter(
-            {**config, "num_key_value_heads": config["num_attention_heads"]}, rank, targets
-        ),
-        "k and v are taken as square: with fewer key/value heads their output is narrower",
-        "Use head_dim × num_key_value_heads as d_out of k and v",
-    ),
-    Mutant(
-        "all-square",
-        _adapter_all_square,
-        "every matrix is taken as hidden_size × hidden_size; k, v and the feed-forward network "
-        "have other shapes",
-        "Look up d_out and d_in of each target",
-    ),
-    Mutant(
-        "only-a",
-        _in_each_layer(lambda rank, d_out, d_in: rank * d_in),
-        "A alone, which is (r, d_in): B trains too",
-        "Add the r × d_out numbers of B",
-    ),
-    Mutant(
-        "only-b",
-        _in_each_layer(lambda rank, d_out, d_in: rank * d_out),
-        "B alone, which is (d_out, r): A trains too",
-        "Add the r × d_in numbers of A",
-    ),
-    Mutant(
-        "product",
-        _in_each_layer(lambda rank, d_out, d_in: d_out * d_in),
-        "the frozen matrices themselves: this is what full fine-tuning of the targets would train",
-        "Count A, which is (r, d_in), and B, which is (d_out, r)",
-    ),
-    Mutant(
-        "rank-squared",
-        _in_each_layer(lambda rank, d_out, d_in: rank * rank * (d_out + d_in)),
-        "{rank} times too many, and r = {rank}: the rank is in there twice",
-        "A has r · d_in numbers and B has d_out · r: multiply by r once",
-    ),
-    Mutant(
-        "layers-forgotten",
-        lambda config, rank, targets: adapter({**config, "num_hidden_layers": 1}, rank, targets),
-        "one layer's worth: the targets are in every layer",
-        "Multiply by num_hidden_layers",
-    ),
+OTHER_UNIT = Symptom(
+    "result",
+    "the result is more than a thousand times smaller than the number of parameters, as if it were "
+    "counted in another unit, such as billions",
+    "Return the number itself, neither divided nor rounded",
+    when=_tiny,
+    decides=True,
 )

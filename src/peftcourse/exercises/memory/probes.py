@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 Case = dict[str, Any]
 Outcome = dict[str, Any]
@@ -30,13 +31,23 @@ class Reader(nn.Module):
         self.embed = nn.Embedding(17, width, dtype=dtype)
         self.up = nn.Linear(width, hidden, dtype=dtype)
         self.down = nn.Linear(part, width, bias=False, dtype=dtype)
-        self.scale = nn.Parameter(torch.full((width,), 0.5, dtype=dtype))
+        # A view that begins after its storage does.
+        self.scale = nn.Parameter(torch.full((width + 3,), 0.5, dtype=dtype)[3:])
         self.part = part
+        # Of results that nobody but autograd holds on to.
+        self.kept: list[StorageWeakRef] = []
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         h = torch.tanh(self.up(self.embed(ids)))  # (batch, tokens, hidden)
-        h = self.down(h[..., : self.part])  # (batch, tokens, width)
-        return torch.where(mask, h * h, h * self.scale).sum()
+        whole = h.flatten()  # the same place and another shape
+        g = self.down(h[..., -self.part :])  # (batch, tokens, width), from the end of a storage
+        for _ in range(3):
+            g = torch.tanh(g)
+            self.kept.append(StorageWeakRef(g.untyped_storage()))
+        same = g.view_as(g)  # the same place and shape
+        mean = g.mean((0, 1))  # of the shape of a parameter
+        shares = torch.where(mask, g * g * same, g * self.scale)
+        return shares.sum() + (whole * whole).sum() + (mean * mean).sum()
 
 
 class Block(nn.Module):
@@ -50,7 +61,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.runs += 1
-        h = F.dropout(torch.tanh(x @ self.up.T), self.dropout)
+        h = F.dropout(torch.tanh(x @ self.up.T), self.dropout, self.training)
         return x + h @ self.down.T
 
 
@@ -94,15 +105,32 @@ def adapter(answer: Any, case: Case) -> Outcome:
 
 def states(answer: Any, case: Case) -> Outcome:
     names = ("frozen", "trained", "frozen_bits", "trained_bytes", "moment_bytes", "master")
-    weights, gradients, optimizer = answer(*(case[name] for name in names))
-    return {"weights": weights, "gradients": gradients, "optimizer states": optimizer}
+    return named(
+        answer(*(case[name] for name in names)),
+        "bytes of weights",
+        "bytes of gradients",
+        "bytes of optimizer states",
+    )
+
+
+def named(results: Any, *names: str) -> Outcome:
+    """Several results by name; what has no order is no such result."""
+    if isinstance(results, (dict, set)):
+        return dict.fromkeys(names, results)
+    if len(names) == 2:
+        first, second = results
+        return dict(zip(names, (first, second), strict=True))
+    first, second, third = results
+    return dict(zip(names, (first, second, third), strict=True))
 
 
 def quantized(answer: Any, case: Case) -> Outcome:
-    return {
-        label: answer(case["rows"], case["columns"], double)
-        for label, double in (("block constants in 32 bit", False), ("double quantization", True))
-    }
+    outcome: Outcome = {}
+    for label, double in (("block constants in 32 bit", False), ("double quantization", True)):
+        result = outcome[label] = answer(case["rows"], case["columns"], double)
+        fraction = result % 1 if isinstance(result, (int, float)) else 0
+        outcome[f"{label}: fraction of a byte"] = fraction
+    return outcome
 
 
 def saved(answer: Any, case: Case) -> Outcome:
@@ -121,14 +149,17 @@ def saved(answer: Any, case: Case) -> Outcome:
         model.requires_grad_(False)
         for module in trains:
             module.requires_grad_(True)
-        runs = []
+        results: list[Tensor] = []
 
-        def forward(runs: list[int] = runs) -> Tensor:
-            runs.append(1)
-            return model(ids, mask)
+        def forward(results: list[Tensor] = results) -> Tensor:
+            results.append(model(ids, mask))
+            return results[-1]
 
         outcome[label] = answer(forward, list(model.parameters()))
-        outcome[f"{label}: times that forward ran"] = len(runs)
+        outcome[f"{label}: times that forward ran"] = len(results)
+        lost = sum(storage.expired() for storage in model.kept)
+        outcome[f"{label}: kept tensors that are gone"] = lost
+        model.kept.clear()
     return outcome
 
 
@@ -137,6 +168,8 @@ def checkpoint(answer: Any, case: Case) -> Outcome:
         Block(up, down, case["dropout"]) for up, down in zip(case["up"], case["down"], strict=True)
     ]
     parameters = [parameter for block in blocks for parameter in block.parameters()]
+    for parameter in parameters:  # as after an earlier backward pass, to which this one adds
+        parameter.grad = torch.ones_like(parameter)
     x = case["x"].clone().requires_grad_()
     torch.default_generator.manual_seed(case["noise"])
     h = x
@@ -150,9 +183,10 @@ def checkpoint(answer: Any, case: Case) -> Outcome:
     if loss.requires_grad:
         loss.backward()
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in (x, *parameters)]
+    added = [(gradient - 1).flatten() for gradient in gradients[1:]]
     return outcome | {
         "gradient of the input": gradients[0],
-        "gradients of the parameters": torch.cat([g.flatten() for g in gradients[1:]]),
+        "gradients of the parameters": torch.cat(added),
         "bytes kept for the backward pass": kept.bytes,
         "times that the blocks ran": sum(block.runs for block in blocks),
         "random numbers drawn before and after the backward pass": torch.cat(
@@ -162,8 +196,8 @@ def checkpoint(answer: Any, case: Case) -> Outcome:
 
 
 def storage(answer: Any, case: Case) -> Outcome:
-    copies, adapters = answer(case["base"], case["adapter"], case["tasks"])
-    return {"full copies": copies, "a base and its adapters": adapters}
+    results = answer(case["base"], case["adapter"], case["tasks"])
+    return named(results, "full copies", "a base and its adapters")
 
 
 def batch(answer: Any, case: Case) -> Outcome:

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import ceil
-
-from peftcourse.exercises.core import Mutant
-
-# --- memory.states --------------------------------------------------------------------------------
-
-Bytes = tuple[float, float, float]
+from peftcourse.exercises.core import slip
 
 
 def states(
@@ -19,192 +12,200 @@ def states(
     trained_bytes: int,
     moment_bytes: int,
     master: bool,
-) -> Bytes:
+) -> tuple[float, float, float]:
+    moments = 2 * moment_bytes
+    copy = 4 if master else 0
     weights = frozen * frozen_bits / 8 + trained * trained_bytes
     gradients = trained * trained_bytes
-    optimizer = trained * (2 * moment_bytes + (4 if master else 0))
+    optimizer = trained * moments + trained * copy
     return weights, gradients, optimizer
 
 
-def _states_in_bytes(frozen, trained, frozen_bits, trained_bytes, moment_bytes, master):
-    return states(frozen, trained, 8 * frozen_bits, trained_bytes, moment_bytes, master)
-
-
-def _states_frozen_gradients(frozen, trained, frozen_bits, trained_bytes, moment_bytes, master):
-    weights, _, optimizer = states(
-        frozen, trained, frozen_bits, trained_bytes, moment_bytes, master
-    )
-    return weights, weights, optimizer
-
-
-def _states_frozen_moments(frozen, trained, frozen_bits, trained_bytes, moment_bytes, master):
-    weights, gradients, _ = states(
-        frozen, trained, frozen_bits, trained_bytes, moment_bytes, master
-    )
-    _, _, optimizer = states(0, frozen + trained, frozen_bits, trained_bytes, moment_bytes, master)
-    return weights, gradients, optimizer
-
-
-def _with_optimizer(numbers: Callable[[int, int, bool], int]) -> Callable[..., Bytes]:
-    """An answer with other bytes per trained parameter in the optimizer.
-
-    Args:
-        numbers: those bytes, from trained_bytes, moment_bytes and master.
-    """
-
-    def answer(frozen, trained, frozen_bits, trained_bytes, moment_bytes, master):
-        weights, gradients, _ = states(
-            frozen, trained, frozen_bits, trained_bytes, moment_bytes, master
-        )
-        return weights, gradients, trained * numbers(trained_bytes, moment_bytes, master)
-
-    return answer
-
-
-def _states_wide_gradients(frozen, trained, frozen_bits, trained_bytes, moment_bytes, master):
-    weights, _, optimizer = states(
-        frozen, trained, frozen_bits, trained_bytes, moment_bytes, master
-    )
-    return weights, 4 * trained, optimizer
-
+_GRADIENTS = "gradients = trained * trained_bytes"
+_COPY = "4 if master else 0"
+_OWN_DTYPE = "a gradient has the dtype of its parameter"
+_USE_ITS_BYTES = "Use trained_bytes for the gradients"
+_NO_GRADIENT = "Count gradients for the trained parameters alone"
+_FOUR_BYTES = "Add 4 bytes per trained parameter if master is true"
 
 STATES = (
-    Mutant(
+    slip(
+        states,
         "bits-as-bytes",
-        _states_in_bytes,
+        "frozen_bits / 8",
+        "frozen_bits",
         "the frozen weights take eight times too much: their size is given in bits",
         "Divide frozen_bits by 8",
     ),
-    Mutant(
-        "frozen-gradients",
-        _states_frozen_gradients,
-        "as many bytes of gradients as of weights: frozen parameters have no gradient",
-        "Count gradients for the trained parameters alone",
-    ),
-    Mutant(
-        "frozen-moments",
-        _states_frozen_moments,
-        "the optimizer is given the frozen parameters too: it keeps moments of what trains only",
-        "Count the moments for the trained parameters alone",
-    ),
-    Mutant(
+    slip(
+        states,
         "one-moment",
-        _with_optimizer(lambda own, moment, master: moment + 4 * master),
+        "2 * moment_bytes",
+        "moment_bytes",
         "one state per parameter: AdamW keeps two, the mean of the gradient and of its square",
         "Count 2 · moment_bytes per trained parameter",
     ),
-    Mutant(
+    slip(
+        states,
+        "frozen-moments",
+        "trained * moments",
+        "(frozen + trained) * moments",
+        "the optimizer is given the frozen parameters too: it keeps moments of what trains only",
+        "Count the moments for the trained parameters alone",
+    ),
+    slip(
+        states,
+        "frozen-gradients",
+        _GRADIENTS,
+        "gradients = weights",
+        "as many bytes of gradients as of weights: frozen parameters have no gradient",
+        _NO_GRADIENT,
+    ),
+    slip(
+        states,
+        "gradients-of-all",
+        _GRADIENTS,
+        "gradients = (frozen + trained) * trained_bytes",
+        "frozen parameters are given gradients, too: only those that train have any",
+        _NO_GRADIENT,
+    ),
+    slip(
+        states,
+        "master-forgotten",
+        _COPY,
+        "0",
+        "the 32-bit copy of the trained parameters is missing where there is one",
+        _FOUR_BYTES,
+    ),
+    slip(
+        states,
         "moments-like-weights",
-        _with_optimizer(lambda own, moment, master: 2 * own + 4 * master),
+        "2 * moment_bytes",
+        "2 * trained_bytes",
         "the moments are given the dtype of the weights; they have their own",
         "Use moment_bytes for the two moments",
     ),
-    Mutant(
-        "master-forgotten",
-        _with_optimizer(lambda own, moment, master: 2 * moment),
-        "the 32-bit copy of the trained parameters is missing where there is one",
-        "Add 4 bytes per trained parameter if master is true",
-    ),
-    Mutant(
+    slip(
+        states,
         "gradients-in-32-bit",
-        _states_wide_gradients,
-        "gradients of 4 bytes whatever trains: a gradient has the dtype of its parameter",
-        "Use trained_bytes for the gradients",
+        _GRADIENTS,
+        "gradients = 4 * trained",
+        f"gradients of 4 bytes whatever trains: {_OWN_DTYPE}",
+        _USE_ITS_BYTES,
     ),
-)
-
-# --- memory.quantized -----------------------------------------------------------------------------
-
-
-def quantized(rows: int, columns: int, double: bool) -> int:
-    weights = rows * columns
-    blocks = ceil(weights / 64)
-    constants = blocks + 4 * ceil(blocks / 256) + 4 if double else 4 * blocks
-    return ceil(weights / 2) + constants
-
-
-def _quantized(rows, columns, double, *, single=4, second=4, offset=4, nested=256):
-    """The right count with one number changed: bytes of a block's constant, of a second constant
-    and of the offset, and how many constants share a second one."""
-    weights = rows * columns
-    blocks = ceil(weights / 64)
-    constants = blocks + second * ceil(blocks / nested) + offset if double else single * blocks
-    return ceil(weights / 2) + constants
-
-
-def _quantized_one_byte(rows, columns, double):
-    return quantized(rows, columns, double) + rows * columns // 2
-
-
-def _quantized_block_per_row(rows, columns, double):
-    """Blocks that start anew at every row."""
-    blocks = rows * ceil(columns / 64)
-    constants = blocks + 4 * ceil(blocks / 256) + 4 if double else 4 * blocks
-    return ceil(rows * columns / 2) + constants
-
-
-def _quantized_rounded_down(rows, columns, double):
-    weights = rows * columns
-    blocks = weights // 64
-    constants = blocks + 4 * (blocks // 256) + 4 if double else 4 * blocks
-    return weights // 2 + constants
-
-
-QUANTIZED = (
-    Mutant(
-        "one-byte-a-weight",
-        _quantized_one_byte,
-        "one byte for each weight: a 4-bit code is half a byte",
-        "Two codes share a byte: take half the number of weights, rounded up",
+    slip(
+        states,
+        "gradients-beside-a-copy",
+        _GRADIENTS,
+        "gradients = trained * (4 if master else trained_bytes)",
+        f"gradients of 4 bytes where there is a master copy: {_OWN_DTYPE}, copy or not",
+        _USE_ITS_BYTES,
     ),
-    Mutant(
-        "constants-forgotten",
-        lambda rows, columns, double: ceil(rows * columns / 2),
-        "the codes alone: without the largest value of its block a code means nothing",
-        "Add a constant for each block of 64 weights",
+    slip(
+        states,
+        "gradients-like-moments",
+        _GRADIENTS,
+        "gradients = trained * moment_bytes",
+        f"gradients as wide as a moment: {_OWN_DTYPE}, trained_bytes",
+        _USE_ITS_BYTES,
     ),
-    Mutant(
-        "constants-in-16-bit",
-        lambda rows, columns, double: _quantized(rows, columns, double, single=2),
-        "constants of 2 bytes: before double quantization they are in 32 bit",
-        "Count 4 bytes per block if double is false",
+    slip(
+        states,
+        "whole-bytes",
+        "frozen_bits / 8",
+        "(frozen_bits // 8)",
+        "// rounds the bytes of a frozen weight down: 4 bits become 0 bytes",
+        "Divide with /",
     ),
-    Mutant(
-        "blocks-per-row",
-        _quantized_block_per_row,
-        "each row starts a new block: blocks run along the flattened weight, across rows",
-        "Divide rows · columns by 64, and round up once",
+    slip(
+        states,
+        "whole-bits",
+        "frozen_bits / 8",
+        "int(frozen_bits) / 8",
+        "the fraction of frozen_bits is cut off by int: an average may be 4.127 bits",
+        "Use frozen_bits as it is",
     ),
-    Mutant(
-        "rounded-down",
-        _quantized_rounded_down,
-        "slightly too small: what is left over at the end needs a byte and a block too",
-        "Round up, with math.ceil, wherever you divide",
+    slip(
+        states,
+        "frozen-weights-forgotten",
+        "frozen * frozen_bits / 8 + ",
+        "",
+        "the frozen weights are missing: they are in memory, too",
+        "Add frozen · frozen_bits / 8",
     ),
-    Mutant(
-        "second-constants-forgotten",
-        lambda rows, columns, double: _quantized(rows, columns, double, second=0),
-        "the 8-bit constants have no scale of their own: each 256 of them share one in 32 bit",
-        "Add 4 bytes per 256 blocks if double is true",
+    slip(
+        states,
+        "trained-weights-forgotten",
+        " + trained * trained_bytes",
+        "",
+        "the weights of what trains are missing: a trained parameter has a weight, too",
+        "Add trained · trained_bytes",
     ),
-    Mutant(
-        "second-blocks-of-64",
-        lambda rows, columns, double: _quantized(rows, columns, double, nested=64),
-        "the constants are quantized in blocks of 64, like the weights; theirs hold 256",
-        "Divide the number of blocks by 256",
+    slip(
+        states,
+        "frozen-like-trained",
+        "frozen * frozen_bits / 8",
+        "frozen * trained_bytes",
+        "frozen weights are given the bytes of trained ones: they have frozen_bits bits each",
+        "Use frozen_bits / 8",
     ),
-    Mutant(
-        "offset-forgotten",
-        lambda rows, columns, double: _quantized(rows, columns, double, offset=0),
-        "4 bytes too few with double quantization: the mean that was taken off the constants",
-        "Add 4 bytes once if double is true",
+    slip(
+        states,
+        "copy-of-everything",
+        "trained * copy",
+        "(frozen + trained) * copy",
+        "the master copy is counted for frozen parameters, too: only what trains has one",
+        _FOUR_BYTES,
     ),
-    Mutant(
-        "both-constants",
-        lambda rows, columns, double: (
-            quantized(rows, columns, double) + (4 * ceil(rows * columns / 64) if double else 0)
-        ),
-        "the 32-bit constants are kept beside the 8-bit ones, which replace them",
-        "With double quantization a block has 1 byte in place of 4",
+    slip(
+        states,
+        "copy-like-a-moment",
+        _COPY,
+        "moment_bytes if master else 0",
+        "the master copy is given the bytes of a moment: it has 32 bits, 4 bytes",
+        _FOUR_BYTES,
+    ),
+    slip(
+        states,
+        "copy-like-a-weight",
+        _COPY,
+        "trained_bytes if master else 0",
+        "the master copy is given the bytes of the weight: it has 32 bits, 4 bytes",
+        _FOUR_BYTES,
+    ),
+    slip(
+        states,
+        "copy-always",
+        _COPY,
+        "4",
+        "a master copy is counted where there is none",
+        _FOUR_BYTES,
+    ),
+    slip(
+        states,
+        "copy-the-wrong-way",
+        _COPY,
+        "0 if master else 4",
+        "the master copy is counted where there is none, and not where there is one",
+        _FOUR_BYTES,
+    ),
+    slip(
+        states,
+        "copy-among-the-weights",
+        " + trained * trained_bytes",
+        " + trained * (trained_bytes + copy)",
+        "the master copy is counted among the weights: here it is one of the optimizer's states",
+        "Add it to the third number, not to the first",
+        (" + trained * copy", ""),
+    ),
+    slip(
+        states,
+        "exchanged",
+        _GRADIENTS,
+        "gradients = frozen * trained_bytes",
+        "gradients and states are those of the frozen parameters: they belong to what trains",
+        "Use trained in place of frozen",
+        ("trained * moments", "frozen * moments"),
+        ("trained * copy", "frozen * copy"),
     ),
 )
