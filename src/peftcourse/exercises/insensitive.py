@@ -66,10 +66,15 @@ def _unused_inputs(
         seen = [(outcomes[one].get(name), outcomes[other].get(name)) for name in parts]
         if not parts or any(isinstance(value, str) for two in seen for value in two):
             continue  # the type of a result is all that is known
-        used[different] = used.get(different, False) or any(not agree(*two) for two in seen)
-        # Two whole numbers are easily equal by chance: one such pair shows little.
-        whole = all(isinstance(value, int) for two in seen for value in two)
-        pairs[different] = pairs.get(different, 0) + (1 if whole else 2)
+        # What is swapped with another part depends on the input there.
+        moved = any(
+            not agree(value, outcomes[other].get(name, "nothing"))
+            for name, value in outcomes[one].items()
+        )
+        used[different] = used.get(different, False) or moved
+        # Two small whole numbers are easily equal by chance: one such pair shows little.
+        small = all(isinstance(value, int) and value < 1000 for two in seen for value in two)
+        pairs[different] = pairs.get(different, 0) + (1 if small else 2)
     return [name for name, moved in used.items() if not moved and pairs[name] > 1]
 
 
