@@ -486,7 +486,9 @@ def _functions(before: Values, after: Values) -> Iterator[Explanation]:
         return
     for id, cause, action, change in _FUNCTIONS:
         # Zero is what a small number rounds to, and what is left where something is missing.
-        if id in ("floor", "ceil", "rounded") and all(_is_zero(value) for value in after):
+        if id in ("floor", "truncated", "ceil", "rounded") and all(
+            _is_zero(value) for value in after
+        ):
             continue
         if _fits(partial(_each, change), before, after):
             yield Explanation(id, cause, action)
@@ -513,6 +515,12 @@ _FUNCTIONS: tuple[tuple[str, str, str, Callable[[float], float]], ...] = (
         "the right value, rounded down to a whole number: `//` or `int` where nothing is rounded",
         "Divide with `/` and do not round",
         math.floor,
+    ),
+    (
+        "truncated",
+        "the right value, cut off to a whole number: `int` or `//` where nothing is rounded",
+        "Divide with `/` and do not round",
+        math.trunc,
     ),
     (
         "ceil",

@@ -79,6 +79,8 @@ def agree(expected: Any, observed: Any) -> bool:
     if isinstance(expected, Tensor) and isinstance(observed, Tensor):
         if observed.shape != expected.shape or observed.is_complex():
             return False
+        if observed.dtype == torch.bool and expected.is_floating_point():
+            return False
         return not tolerance.differs(expected, observed).any()
     return compare_values(expected, observed, keeps_dtype=False).correct
 

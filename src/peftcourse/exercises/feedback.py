@@ -403,16 +403,16 @@ def _symptoms(
 ) -> list[Explanation]:
     """What the wrong parts show, in the order of the exercise.
 
-    Those that hold in all failed cases; if none does, the two that hold in one or the other.
+    Those that hold in all failed cases; if none does, two that hold in one or the other.
     """
     holding = _holding(reference, outcomes, failed, verdicts)
     if holding:
         return [Explanation(symptom.part, symptom.cause, symptom.action) for symptom in holding]
     each = [_holding(reference, outcomes, [i], verdicts) for i in failed]
     first = list(dict.fromkeys(symptoms[0] for symptoms in each if symptoms))
-    if not all(each) or len(first) != 2:
+    if not all(each):
         return []
-    return [Explanation(one.part, f"in some cases, {one.cause}", one.action) for one in first]
+    return [Explanation(one.part, f"in some cases, {one.cause}", one.action) for one in first[:2]]
 
 
 def _holding(

@@ -17,6 +17,7 @@ def rate(rng: Generator) -> list[Case]:
     """The best rate inside, at each end, and at an end of what its own seed tried only."""
     return [
         _search(rng, best=3, diverged=6, others=(0.7, 0.75)),
+        _search(rng, best=1),
         _search(rng, best=5, diverged=6, about="the next higher rate diverged"),
         _search(rng, best=0, diverged=6, about="the lowest rate is the best"),
         _search(rng, best=6, about="the highest rate is the best"),
@@ -100,6 +101,11 @@ def interval(rng: Generator) -> list[Case]:
     for count, dtype in zip(different(rng, 4, 4, 12), dtypes, strict=True):
         scores = uniform(rng, 0.3, 0.9) + 0.05 * normal(rng, count)
         cases.append({"scores": scores.to(dtype)})
+    high = 0.99 - 0.04 * torch.rand(different(rng, 1, 4, 7)[0], generator=rng, dtype=torch.float64)
+    high[0] = 0.9
+    cases.append({"scores": high, "about": "the interval reaches beyond 1"})
+    losses = -2 + 0.3 * normal(rng, 6)
+    cases.append({"scores": losses, "about": "the scores are negative"})
     return cases
 
 
@@ -271,6 +277,8 @@ def decide(rng: Generator) -> list[Case]:
         (True, -2, "all qualities are negative"),
     ):
         cases.append({**_table(rng, must_merge, shift), "about": about})
+    # What does not fit is not small there.
+    cases[3]["rows"][7]["trainable"] = 3 * cases[3]["rows"][2]["trainable"]
     on_limit = "a method is exactly the margin below the best possible one"
     for must_merge in (True, False):
         case = _table(rng, must_merge, 0)
@@ -299,16 +307,16 @@ def decide(rng: Generator) -> list[Case]:
     cases.append({**alone, "about": "one method is possible"})
     for case in cases:
         rows = case["rows"]
-        order = different(rng, len(rows), 0, len(rows) - 1)
+        order, letters = (different(rng, len(rows), 0, len(rows) - 1) for _ in range(2))
         case["rows"] = [
-            {"name": f"method {letter}", **rows[place]}
-            for letter, place in zip("ABCDEFGHIJK", order, strict=False)
+            {"name": f"method {'ABCDEFGHIJKLM'[letter]}", **rows[place]}
+            for letter, place in zip(letters, order, strict=True)
         ]
     return cases
 
 
 def _table(rng: Generator, must_merge: bool, shift: float) -> Case:
-    """Ten methods and limits; the comment says who would take which."""
+    """Twelve methods and limits; the comment says who would take which."""
     memory, margin = integer(rng, 20, 60) / 2, integer(rng, 2, 3) * 20 / 1024
     top, size = integer(rng, 45, 57) / 64 + shift, uniform(rng, 1e5, 1e6)
     rows = [
@@ -323,6 +331,8 @@ def _table(rng: Generator, must_merge: bool, shift: float) -> Case:
         (top - 0.35 * margin, 1.2 * memory, size, True),  # small, and does not fit
         (top - 3 * margin, 0.5 * memory, 0.5 * size, True),  # the smallest
         (top - 0.5 * margin, 0.8 * memory, 30 * size, True),  # trains most of those that are close
+        (top - 1.5 * margin, 0.5 * memory, 0.7 * size, True),  # right for a margin twice as large
+        (top - 5 * margin, 0.5 * memory, 3 * size, True),  # the worst
     ]
     return {
         "rows": [

@@ -77,17 +77,21 @@ def _all_left(case: Case, expected: Outcome, observed: Outcome) -> bool:
     return mask is not None and bool(mask.all())
 
 
+def _both_kinds(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    mask = _mask(expected, observed)
+    right = expected["result"]
+    return mask is not None and bool((mask & ~right).any() and (right & ~mask).any())
+
+
 _STRICT = "Beaten is: no worse in anything, and better in at least one thing"
 
 PARETO = (
     Symptom(
         "result",
-        "places or numbers come back, and a boolean for each method is asked for",
+        "numbers or places come back, and a boolean for each method is asked for",
         "Return a tensor of True and False, one for each method",
         lambda case, expected, observed: (
-            isinstance(observed["result"], Tensor)
-            and observed["result"].dtype != torch.bool
-            and (observed["result"].shape != expected["result"].shape or not _zero_one(observed))
+            isinstance(observed["result"], Tensor) and observed["result"].dtype != torch.bool
         ),
     ),
     Symptom(
@@ -154,14 +158,9 @@ PARETO = (
         "result",
         "methods stay that another dominates, and methods are gone that none does",
         "Compare each method with every other, in all costs: less is better; in quality: more is",
-        lambda case, expected, observed: _mask(expected, observed) is not None,
+        _both_kinds,
     ),
 )
-
-
-def _zero_one(observed: Outcome) -> bool:
-    value = observed["result"]
-    return bool(((value == 0) | (value == 1)).all())
 
 
 # --- choose.decide --------------------------------------------------------------------------------
@@ -208,6 +207,13 @@ DECIDE = (
         "the whole row is returned, and its name is asked for",
         "Return row['name']",
         lambda case, expected, observed: observed[_PART] == "dict",
+        decides=True,
+    ),
+    Symptom(
+        _PART,
+        "a list is returned, and one name is asked for",
+        "Return the name of the smallest",
+        lambda case, expected, observed: observed[_PART] in ("list", "tuple", "set"),
         decides=True,
     ),
     Symptom(

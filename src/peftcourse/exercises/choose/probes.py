@@ -26,9 +26,12 @@ def rate(answer: Any, case: Case) -> Outcome:
         {name: math.nan if value is None else value for name, value in run.items()}
         for run in case["runs"]
     ]
-    chosen, at_edge = answer(runs, case["tuning_seed"])
+    given = list(runs)
+    chosen, at_edge = answer(given, case["tuning_seed"])
     at_edge = _number(at_edge, tensors=True)
+    kept = sum(one is other for one, other in zip(runs, given, strict=False))
     return {
+        "runs left in their places": kept if len(given) == len(runs) else -1,
         "rate": _number(chosen),
         "optimum at the edge": int(at_edge) if isinstance(at_edge, bool) else at_edge,
     }
@@ -53,7 +56,12 @@ def paired(answer: Any, case: Case) -> Outcome:
     """Once with these scores, and once with scores that follow the seeds more strongly."""
     first, second = dict(case["first"]), dict(case["second"])
     mean, half_width = answer(first, second, dict(T))
-    outcome = {"mean difference": _number(mean), "half width": _number(half_width)}
+    outcome = {
+        "mean difference": _number(mean),
+        "half width": _number(half_width),
+        "seeds left to the caller": len(first) + len(second),
+    }
+    first, second = dict(case["first"]), dict(case["second"])
     # Seeds that are hard get harder, by the same for both: no difference changes.
     scores = {seed: [of[seed] for of in (first, second) if seed in of] for seed in first | second}
     hardness = {seed: sum(values) / len(values) for seed, values in scores.items()}

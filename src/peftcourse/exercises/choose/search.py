@@ -154,7 +154,7 @@ RATE = (
     Mutant(
         "by-mean-over-seeds",
         _rate_by_mean,
-        "the mean over all seeds decides: the seeds that will be reported have chosen the rate",
+        "an average over all seeds decides: the seeds that will be reported have chosen the rate",
         _LEAK,
     ),
 )
@@ -206,6 +206,12 @@ def _edge(said: int) -> When:
 
 
 SYMPTOMS = (
+    Symptom(
+        "runs left in their places",
+        "the caller's list is changed: sorted, or shortened, in place",
+        "Make a new list: sorted(…) instead of .sort()",
+        decides=True,
+    ),
     Symptom(
         "rate",
         "a score is returned first, and its rate is asked for",

@@ -96,6 +96,32 @@ GAIN = (
     ),
     slip(
         gain,
+        "absolute-gain-of-method",
+        "scores.mean() - base",
+        "(scores.mean() - base).abs()",
+        "the method's gain has lost its sign; a method that is worse than the base has a negative "
+        "one",
+        "Leave the signs as they are, without abs",
+    ),
+    slip(
+        gain,
+        "last-seeds",
+        "scores.mean()",
+        "scores[-1]",
+        "only the last seed is used, not the mean over all seeds",
+        "Take the mean over all seeds",
+        ("full.mean()", "full[-1]"),
+    ),
+    slip(
+        gain,
+        "gain-of-the-base",
+        "full.mean() - base",
+        "base",
+        "the gain is divided by the base model's score, not by full fine-tuning's gain",
+        "Divide by the mean of full minus base",
+    ),
+    slip(
+        gain,
         "clamped",
         "gained / possible",
         "(gained / possible).clamp(0, 1)",
@@ -222,6 +248,10 @@ SYMPTOMS = (
         "an untrained model gets 0 % and full fine-tuning 100 %, as it should be, but a method "
         "whose seeds differ does not get the share of its mean gain",
         "Take the mean of the scores over all seeds first",
-        lambda case, expected, observed: _number(observed, "percent"),
+        lambda case, expected, observed: (
+            _number(observed, *expected)
+            and abs(observed["percent of an untrained model"]) < 1e-3
+            and abs(observed["percent of full fine-tuning"] - 100) < 1e-3
+        ),
     ),
 )

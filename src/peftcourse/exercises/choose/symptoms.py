@@ -69,6 +69,22 @@ _NORMAL = Symptom(
     _standard_errors(1.94, 2.02),
 )
 
+_NINETY = Symptom(
+    "half width",
+    "the half width is about 1.645 standard errors whatever n is: the normal quantile of 90 %",
+    "Use t[n - 1]",
+    _standard_errors(1.63, 1.66),
+)
+
+
+def _rounded(case: Case, expected: Outcome, observed: Outcome) -> bool:
+    """Both parts are nearly right."""
+    return all(
+        isinstance(observed[part], float) and abs(observed[part] - expected[part]) < 0.006
+        for part in ("middle", "half width")
+    )
+
+
 INTERVAL = (
     _as_tensor("middle"),
     Symptom(
@@ -98,7 +114,14 @@ INTERVAL = (
         "The width has the standard deviation as a factor",
         _ratio("half width, scores spread twice", "half width", 0.999, 1.001),
     ),
+    Symptom(
+        "half width",
+        "both ends are nearly right, as if they were rounded",
+        "Do not round",
+        _rounded,
+    ),
     _NORMAL,
+    _NINETY,
     Symptom(
         "half width",
         "the interval lies around the mean, but has the wrong width",
@@ -114,6 +137,12 @@ INTERVAL = (
 )
 
 PAIRED = (
+    Symptom(
+        "seeds left to the caller",
+        "the caller's dictionaries are changed: seeds have been taken out, or put in",
+        "Leave the arguments as they are, and collect the differences in a new list",
+        decides=True,
+    ),
     _as_tensor("mean difference"),
     _as_tensor("half width"),
     Symptom(
@@ -270,7 +299,14 @@ RANKS = (
         "result",
         "the ranks have the right sum, but other methods have them",
         "A method's rank is 1 plus the number of methods with a higher score on the task",
-        lambda case, expected, observed: _vector(observed["result"], expected["result"]),
+        lambda case, expected, observed: (
+            _vector(observed["result"], expected["result"])
+            and math.isclose(
+                observed["result"].double().sum(),
+                expected["result"].double().sum(),
+                abs_tol=1e-3,
+            )
+        ),
     ),
 )
 
@@ -311,8 +347,7 @@ HOLM = (
     ),
     Symptom(
         "result",
-        "some adjusted values are below their own p-values: they belong to other places, or have "
-        "factors below 1",
+        "some adjusted values are below their own p-values, which no factor from m to 1 makes them",
         "Multiply by m, m − 1, …, 1 in sorted order, and put each value back: result[order] = …",
         _adjusted(lambda p, value: (value < p - 1e-6).any()),
     ),
