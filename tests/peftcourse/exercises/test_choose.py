@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from peftcourse.compare.tables import Comparison
 from peftcourse.exercises import find
-from peftcourse.exercises.choose import across, evidence, search, share, tradeoff
+from peftcourse.exercises.choose import (
+    across,
+    choice,
+    corrections,
+    evidence,
+    pairs,
+    search,
+    share,
+    tradeoff,
+)
 from peftcourse.exercises.choose.probes import T
 from peftcourse.exercises.feedback import assess
 from peftcourse.experiments import statistics as library
@@ -38,7 +47,7 @@ def test_a_paired_difference_is_the_librarys():
         for seed, score in by_seed.items()
     ]
     found = Comparison({}, rows, [], [], []).difference("m", "t", "a", "b")
-    mean, half = evidence.paired(scores["a"], scores["b"], T)
+    mean, half = pairs.paired(scores["a"], scores["b"], T)
     assert (mean, half) == pytest.approx((found.mean, found.half_width), rel=1e-3)
 
 
@@ -66,7 +75,7 @@ def test_a_front_of_one_cost_is_the_librarys(costs, rng):
 
 @given(p_values)
 def test_holm_rejects_what_the_step_down_procedure_rejects(values):
-    adjusted = across.holm(torch.tensor(values, dtype=torch.float64)).tolist()
+    adjusted = corrections.holm(torch.tensor(values, dtype=torch.float64)).tolist()
     rejected = set()
     for place, number in enumerate(sorted(range(len(values)), key=values.__getitem__)):
         if values[number] * (len(values) - place) > 0.05:
@@ -92,10 +101,10 @@ def test_a_choice_keeps_to_its_limits():
         {"name": "small", "quality": 0.89, "memory": 10, "trainable": 5, "mergeable": True},
         {"name": "tiny", "quality": 0.885, "memory": 10, "trainable": 1, "mergeable": False},
     ]
-    assert tradeoff.decide(rows, 40, True, 0.001) == "big"
-    assert tradeoff.decide(rows, 40, True, 0.05) == "small"
-    assert tradeoff.decide(rows, 40, False, 0.05) == "tiny"
-    assert tradeoff.decide(rows, 20, True, 0.001) == "small"
+    assert choice.decide(rows, 40, True, 0.001) == "big"
+    assert choice.decide(rows, 40, True, 0.05) == "small"
+    assert choice.decide(rows, 40, False, 0.05) == "tiny"
+    assert choice.decide(rows, 20, True, 0.001) == "small"
 
 
 # --- what a check has to notice -------------------------------------------------------------------
@@ -153,7 +162,7 @@ def test_an_answer_that_nobody_foresaw_is_told_what_it_does():
 
     def spread(first, second, t):
         seeds = [seed for seed in first if seed in second]
-        mean, half = evidence.paired(first, second, t)
+        mean, half = pairs.paired(first, second, t)
         return mean, half + stdev(first[seed] for seed in seeds)
 
     assert "harder for both methods alike" in cause("paired", spread)
@@ -167,4 +176,4 @@ def test_single_precision_and_numpy_are_right():
         )
 
     assert assess(find("choose.gain"), gain, 0).correct
-    assert assess(find("choose.holm"), lambda p: across.holm(p.float()), 0).correct
+    assert assess(find("choose.holm"), lambda p: corrections.holm(p.float()), 0).correct
