@@ -21,7 +21,7 @@ from peftcourse.exercises.changes import Explanation, changes
 from peftcourse.exercises.compare import agree
 from peftcourse.exercises.core import Exercise, Mutant, Symptom, Verdict
 from peftcourse.exercises.observe import Case, Observation, Outcome, observe
-from peftcourse.exercises.parts import by_parts, different_parts
+from peftcourse.exercises.parts import by_parts, different_places
 from peftcourse.exercises.places import special_cases, special_places
 
 NOT_ATTEMPTED = "not attempted"
@@ -129,6 +129,13 @@ class Reference:
             for mutant, runs in self._mutant_runs
             if 0 < sum(bool(run["error"]) for run in runs) < len(runs)
         ]
+
+    @cached_property
+    def broken(self) -> dict[str, frozenset[tuple[int, str]]]:
+        """Where each known wrong answer that runs is wrong: case and part."""
+        return {
+            mutant.id: different_places(self.expected, theirs) for mutant, theirs in self.mistakes
+        }
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -273,34 +280,33 @@ def explain(
     same = [mutant for mutant, theirs in reference.mistakes if _equal(theirs, outcomes)]
     if same:
         return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
+    # A mistake that gets something wrong that is right in the answer has no part in it: a second
+    # one would have to take it back there.
+    wrong = different_places(reference.expected, outcomes)
+    ruled_out = {id for id, places in reference.broken.items() if not places <= wrong}
+    possible = [known for known in reference.mistakes if known[0].id not in ruled_out]
     if not decided:
         if found := changes(cases, reference.expected, outcomes, exercise.symbols):
             return None, _few(found)
-        known = [(_explanation(mutant), theirs) for mutant, theirs in reference.mistakes]
+        known = [(_explanation(mutant), theirs) for mutant, theirs in possible]
         if pairs := by_parts(cases, reference.expected, known, outcomes, exercise.symbols):
             return None, _few([_both(*pair) for pair in pairs])
-    pairs = [pair for pair in reference.pairs if pair.gives(outcomes)]
+    pairs = [
+        pair
+        for pair in reference.pairs
+        if not {pair.one.id, pair.other.id} & ruled_out and pair.gives(outcomes)
+    ]
     both = [_both(_explanation(pair.one), _explanation(pair.other)) for pair in pairs]
     if not decided:
         # A change beside a mistake that is in a pair would only name the pair's other half again.
         named = {mutant.id for pair in pairs for mutant in (pair.one, pair.other)}
         both += [
             _both(_explanation(mutant), change)
-            for mutant, theirs in reference.mistakes
-            if mutant.id not in named and not _undone(reference.expected, theirs, outcomes)
+            for mutant, theirs in possible
+            if mutant.id not in named
             for change in changes(cases, theirs, outcomes, exercise.symbols)
         ]
     return None, _few(both)
-
-
-def _undone(
-    expected: Sequence[Outcome], theirs: Sequence[Outcome], outcomes: Sequence[Outcome]
-) -> bool:
-    """Whether an answer is right in a part that a mistake gets wrong.
-
-    A change on top of the mistake would only take it back there.
-    """
-    return bool(different_parts(expected, theirs) - different_parts(expected, outcomes))
 
 
 def _explain_by_fault(

@@ -47,11 +47,18 @@ def by_parts(
     ]
 
 
-def different_parts(one: Sequence[Outcome], other: Sequence[Outcome]) -> set[str]:
-    """The names of the parts that differ in some case."""
-    return {
-        name
-        for right, seen in zip(one, other, strict=True)
+def different_places(
+    one: Sequence[Outcome], other: Sequence[Outcome]
+) -> frozenset[tuple[int, str]]:
+    """Where two lists of outcomes differ: number of the case, and name of the part."""
+    return frozenset(
+        (i, name)
+        for i, (right, seen) in enumerate(zip(one, other, strict=True))
         for name, value in right.items()
         if not agree(value, seen.get(name, "nothing"))
-    }
+    )
+
+
+def different_parts(one: Sequence[Outcome], other: Sequence[Outcome]) -> set[str]:
+    """The names of the parts that differ in some case."""
+    return {name for _, name in different_places(one, other)}

@@ -119,14 +119,14 @@ def block(answer: Any, case: Case) -> Outcome:
             case["style"],
         )
 
-    before = case["x"].clone()
-    with torch.no_grad():
-        outcome = {"result": run(case["x"])}
-    if not torch.equal(case["x"], before):
-        return outcome
-    x = before.requires_grad_()
+    x = case["x"].clone().requires_grad_()
     weights = {name: case[name].requires_grad_() for name in BLOCK_WEIGHTS}
-    y = run(x)
+    stream = x * 1  # no leaf, so that it can be changed in place
+    y = run(stream)
+    outcome = {"result": y}
+    if not torch.equal(stream, case["x"]):
+        case["x"] = stream.detach()  # the caller's stream, as the answer left it
+        return outcome
     if y.shape == x.shape:
         _pull(case["pull"] * y)
     for name, leaf in {"x": x, **weights}.items():

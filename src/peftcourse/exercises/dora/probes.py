@@ -133,9 +133,9 @@ def layer(answer: Any, case: Case) -> Outcome:
         return outcome
     outcome["magnitude of a new layer"] = made.magnitude.detach().clone()
     outcome["BA of a new layer"] = made.B @ made.A
-    with torch.no_grad():
-        outcome["output of a new layer"] = made(case["x"])
-    _pull(made(case["x"]), case)
+    y = made(case["x"])
+    outcome["output of a new layer"] = y.detach().clone()
+    _pull(y, case)
     outcome["whether A or B of a new layer gets a gradient"] = int(
         any(bool(_gradient(getattr(made, name)).count_nonzero()) for name in ("A", "B"))
     )
@@ -194,12 +194,8 @@ def gradients(answer: Any, case: Case) -> Outcome:
 
 
 def cheap_norm(answer: Any, case: Case) -> Outcome:
-    inputs = [case[name] for name in ("W", "A", "B", "scaling")]
-    result = answer(*inputs)
-    W, A, B, scaling = inputs
-    A, B = A.clone(), B.clone()
-    with Arrays() as arrays, Descent(A, B) as descent:
-        answer(W.clone(), A, B, scaling)
+    with Arrays() as arrays, Descent(case["A"], case["B"]) as descent:
+        result = answer(case["W"], case["A"], case["B"], case["scaling"])
     return {
         "result": result,
         "whether BA was made, or rows of it": descent.rows_of_the_product,
