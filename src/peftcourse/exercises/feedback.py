@@ -398,7 +398,9 @@ def _shown(
     expected = reference.expected
     if constant := insensitive.constant(expected, outcomes):
         return symptoms + constant
-    return insensitive.unused(reference.cases, expected, outcomes) + symptoms
+    unused = insensitive.unused(reference.cases, expected, outcomes)
+    decided = any(one.decides for one in _holding(reference, outcomes, failed, verdicts))
+    return symptoms + unused if decided else unused + symptoms
 
 
 def _symptoms(
