@@ -99,6 +99,14 @@ DIAGNOSE = (
         "What is shipped is the last model: compare it with run['last_validation']",
     ),
     _slip(
+        "shipped-against-the-training-loss",
+        'run["shipped"] > run["last_validation"]',
+        'run["shipped"] > run["last"]',
+        "`shipped`, a loss on held-out examples, is compared with `last`, a training loss, and not "
+        "with `last_validation`",
+        "Compare it with run['last_validation']",
+    ),
+    _slip(
         "highest-against-start",
         'run["highest"] > run["first"]',
         'run["highest"] > run["start"]',
@@ -109,8 +117,8 @@ DIAGNOSE = (
         "highest-against-last",
         'run["highest"] > run["first"]',
         'run["highest"] > run["last"]',
-        "`highest` is compared with `last` in place of `first`: a run that has learned is called "
-        "one with too high a rate",
+        "`highest` is compared with a loss after training, such as `last`, in place of `first`: a "
+        "run that has learned is called one with too high a rate",
         "Compare run['highest'] with run['first']",
     ),
     _slip(

@@ -170,6 +170,8 @@ SYMPTOMS = (
         "`shipped` is infinite",
         "an infinite `shipped` is not taken as any other number above the last validation loss: "
         "only `last` decides on the dtype",
+        _NOTHING,
+        "`shipped` is far above `last_validation`",
     ),
     _named(
         "`counted` is above `targets`",
