@@ -28,7 +28,9 @@ def tokens(rng: Generator) -> list[Case]:
             labels[row, length - row - integer(rng, 0, 1) :] = -100
         labels[0, 5] = labels[1, 4] = 0
         labels[2, 5] = -100
-        labels = labels[torch.randperm(batch, generator=rng)]
+        # What counts from its first label on follows another text, so that crossing over shows.
+        order = torch.randperm(batch, generator=rng)
+        labels = labels[order.roll(1) if order[0] == 0 else order]
         logits = 2 * normal(rng, batch, length, vocabulary, dtype=dtype)
         cases.append({"logits": logits, "labels": labels})
     cases.append(
