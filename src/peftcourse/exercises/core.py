@@ -140,6 +140,8 @@ class Exercise(Part):
         symptoms: what wrong parts of an outcome show where no known mistake explains them all.
         symbols: how the numbers of a case are called, such as ``{"A.shape[0]": "r"}``.
         keeps_dtype: whether the text asks for tensors of a certain dtype, mostly the inputs'.
+        most_pairs: two known mistakes at once are tried for so many pairs, those that are listed
+            first; fewer where a probe takes long.
     """
 
     kind: ClassVar[str] = "code"
@@ -154,6 +156,7 @@ class Exercise(Part):
     symptoms: tuple[Symptom, ...] = field(default=(), repr=False)
     symbols: Mapping[str, str] = field(default_factory=dict, repr=False)
     keeps_dtype: bool = True
+    most_pairs: int = 120
 
     def make_cases(self, seed: int) -> list[Case]:
         """The inputs for one seed, as an answer gets them.

@@ -84,8 +84,6 @@ def lines(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<13} {text}" for label, text in rows)
 
 
-# Two mistakes at once are tried for so many pairs, those that are listed first.
-_MOST_PAIRS = 120
 # More explanations than this say nothing.
 _MOST_CAUSES = 3
 
@@ -143,7 +141,7 @@ class Reference:
         made = [mutant for mutant in self.exercise.mutants if mutant.edits]
         places = sorted(combinations(range(len(made)), 2), key=sum)
         pairs = (Pair(self, made[one], made[other]) for one, other in places)
-        return list(islice(filter(Pair.possible, pairs), _MOST_PAIRS))
+        return list(islice(filter(Pair.possible, pairs), self.exercise.most_pairs))
 
     def judge(self, outcomes: Sequence[Outcome]) -> list[Verdict]:
         """A verdict for each case."""

@@ -10,6 +10,7 @@ from torch import nn
 
 import peftlab
 from peftcourse.exercises import find
+from peftcourse.exercises.feedback import assess
 from peftcourse.exercises.lora.probes_model import Nested
 
 delta, init, LoRALinear, inject, count, loss, train_step, save, load, merge = (
@@ -129,3 +130,114 @@ def test_a_step_is_that_of_clipped_gradients_by_hand(pair):
         assert train_step(ours, x, target, mse, optimizer, 0.1) == pytest.approx(loss.item())
         for one, other in zip(mine, theirs, strict=True):
             torch.testing.assert_close(one, other)
+
+
+# --- answers that earlier cases let pass, and right ones that they did not -----------------------
+
+
+def report(exercise, answer, seed=0):
+    return assess(find(f"lora.{exercise}"), answer, seed)
+
+
+def layer(forward):
+    """The layer with another forward."""
+    return type("Layer", (LoRALinear,), {"forward": forward})
+
+
+def branch_without_gradient(self, x):
+    with torch.no_grad():
+        branch = self.scaling * (self.dropout(x) @ self.A.T @ self.B.T)
+    return self.base(x) + branch
+
+
+def base_without_gradient(self, x):
+    with torch.no_grad():
+        y = self.base(x)
+    return y + self.scaling * (self.dropout(x) @ self.A.T @ self.B.T)
+
+
+def x_detached(self, x):
+    return self.base(x) + self.scaling * (self.dropout(x.detach()) @ self.A.T @ self.B.T)
+
+
+def update_built(self, x):
+    return self.base(x) + self.dropout(x) @ (self.scaling * self.B @ self.A).T
+
+
+def one_mask_for_all(self, x):
+    mask = self.dropout(torch.ones_like(x[..., :1, :]) if x.dim() > 1 else x / x)
+    return self.base(x) + self.scaling * (x * mask @ self.A.T @ self.B.T)
+
+
+@pytest.mark.parametrize(
+    ("forward", "cause"),
+    [
+        (branch_without_gradient, "no gradient"),
+        (base_without_gradient, "no gradient gets through"),
+        (x_detached, "x is detached"),
+        (update_built, "ΔW"),
+        (one_mask_for_all, "one mask"),
+    ],
+)
+def test_what_a_layer_does_beside_its_output_counts(forward, cause):
+    said = report("forward", layer(forward))
+    assert not said.correct and cause in said.cause
+
+
+def test_dropout_may_draw_its_mask_as_it_likes():
+    def forward(self, x):
+        p = self.dropout.p if self.training else 0.0
+        kept = x * (torch.rand_like(x) >= p) / (1 - p)
+        return self.base(x) + self.scaling * (kept @ self.A.T @ self.B.T)
+
+    for seed in range(3):
+        assert report("forward", layer(forward), seed).correct
+
+
+def test_a_clip_by_hand_needs_no_epsilon():
+    def answer(model, x, y, loss_fn, optimizer, max_norm):
+        optimizer.zero_grad()
+        value = loss_fn(model(x), y)
+        value.backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        for gradient in gradients if norm > max_norm else ():
+            gradient *= max_norm / norm
+        optimizer.step()
+        return value.item()
+
+    for seed in range(3):
+        assert report("train_step", answer, seed).correct
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [
+        (lambda labels: labels.roll(-1, dims=1), "wraps around"),
+        (lambda labels: labels.flatten().roll(-1).view_as(labels), "last position"),
+    ],
+)
+def test_a_label_that_nothing_predicts_is_not_scored(target, cause):
+    said = report(
+        "loss",
+        lambda logits, labels: nn.functional.cross_entropy(logits.mT, target(labels)),
+    )
+    assert not said.correct and cause in said.cause
+
+
+def test_a_state_is_copied_and_its_shapes_are_compared():
+    def assigns(model, kind, state):
+        load(model, kind, state)
+        for path, module in model.named_modules():
+            if isinstance(module, kind):
+                module.A.data, module.B.data = state[f"{path}.A"], state[f"{path}.B"]
+
+    assert "share memory" in report("load", assigns).cause
+
+    def by_size(model, kind, state):
+        own = save(model, kind)
+        if own.keys() == state.keys() and all(own[k].numel() == state[k].numel() for k in own):
+            state = {name: tensor.reshape(own[name].shape) for name, tensor in state.items()}
+        load(model, kind, state)
+
+    assert "transposed" in report("load", by_size).cause

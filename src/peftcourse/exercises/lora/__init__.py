@@ -86,6 +86,7 @@ PARTS = (
         solution=forward.LoRALinear,
         mutants=forward.FORWARD,
         symptoms=forward.FORWARD_SYMPTOMS,
+        most_pairs=30,
     ),
     Exercise(
         id="lora.inject",
@@ -109,6 +110,7 @@ PARTS = (
         solution=model.inject,
         mutants=model.INJECT,
         symptoms=model.INJECT_SYMPTOMS,
+        most_pairs=20,
     ),
     Exercise(
         id="lora.count",
@@ -172,6 +174,7 @@ PARTS = (
         solution=training.train_step,
         mutants=training.TRAIN_STEP,
         symptoms=training.TRAIN_STEP_SYMPTOMS,
+        most_pairs=20,
     ),
     Exercise(
         id="lora.save",
@@ -216,6 +219,7 @@ PARTS = (
         solution=loading.load,
         mutants=loading.LOAD,
         symptoms=loading.LOAD_SYMPTOMS,
+        most_pairs=15,
     ),
     Exercise(
         id="lora.merge",

@@ -179,7 +179,7 @@ WRONG: dict[str, dict[str, Edit | str]] = {
         "missing-ignored": (
             "    if parameters.keys() != state.keys():",
             "    parameters = {k: v for k, v in parameters.items() if k in state}\n"
-            "    if not parameters or parameters.keys() != state.keys():",
+            "    if parameters.keys() != state.keys():",
         ),
         "extra-ignored": (
             "    if parameters.keys() != state.keys():",
