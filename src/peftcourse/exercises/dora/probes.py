@@ -52,6 +52,11 @@ class Descent(TorchDispatchMode):
         self.most = B.shape[0] * A.shape[0] ** 2  # what r columns in two factors come to
         self.rows_of_the_product = self.wide = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled; torch would import its compiler for seconds to make sure."""
+        return False
+
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **(kwargs or {}))
         made_of = set().union(
