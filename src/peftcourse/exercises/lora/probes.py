@@ -146,6 +146,11 @@ class Largest(TorchDispatchMode):
         self.known = {tensor.untyped_storage().data_ptr() for tensor in known}
         self.entries = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled; torch would import its compiler for seconds to make sure."""
+        return False
+
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
