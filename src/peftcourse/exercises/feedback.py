@@ -278,6 +278,8 @@ def explain(
     same = [mutant for mutant, theirs in reference.mistakes if _equal(theirs, outcomes)]
     if same:
         return (same[0].id if len(same) == 1 else None), _few([_explanation(m) for m in same])
+    if any(isinstance(v, str) and v == "NoneType" for out in outcomes for v in out.values()):
+        return None, []  # nothing was returned: no change of a result gives that
     # A mistake that gets something wrong that is right in the answer has no part in it: a second
     # one would have to take it back there.
     wrong = different_places(reference.expected, outcomes)

@@ -209,15 +209,6 @@ ATTEND: tuple[Mutant, ...] = (
     ),
     slip(
         attend,
-        "root-of-the-text",
-        "math.sqrt(size)",
-        "math.sqrt(length)",
-        "the scores are divided by the root of the number of tokens, not by √D: the scale is the "
-        "size of a head",
-        ROOT,
-    ),
-    slip(
-        attend,
         "root-of-the-heads",
         "math.sqrt(size)",
         "math.sqrt(heads)",
@@ -269,14 +260,6 @@ ATTEND: tuple[Mutant, ...] = (
         "future is seen",
         "True hides in masked_fill, and shows in the attn_mask of scaled_dot_product_attention",
         (MASKED, MASKED + ".nan_to_num(0.0)"),
-    ),
-    slip(
-        attend,
-        "text-hidden",
-        MASK,
-        "torch.arange(tokens + length).expand(length, -1) >= tokens",
-        "the whole text is hidden: every query sees the prefix and nothing of its own past",
-        OWN_PAST,
     ),
     slip(
         attend,
@@ -369,14 +352,6 @@ ATTEND: tuple[Mutant, ...] = (
         "softmax(dim=-1)",
         "softmax(dim=1)",
         "the softmax goes over the heads, the wrong axis: it belongs over the keys, the last one",
-        "softmax(dim=-1): the weights of one query add up to 1",
-    ),
-    slip(
-        attend,
-        "softmax-over-batch",
-        "softmax(dim=-1)",
-        "softmax(dim=0)",
-        "the softmax goes over the batch, the wrong axis: it belongs over the keys, the last one",
         "softmax(dim=-1): the weights of one query add up to 1",
     ),
     slip(

@@ -49,6 +49,7 @@ ATTEND_SYMPTOMS = (
         "product with the values is missing",
         "Return weights @ values",
         _weights_returned,
+        decides=True,
     ),
     Symptom(
         "output",
@@ -56,6 +57,7 @@ ATTEND_SYMPTOMS = (
         "tokens or the batch are lost",
         "Print the shapes of scores and values, and keep the axes of q in their order",
         _another_shape,
+        decides=True,
     ),
     Symptom(
         "output, every value 1",

@@ -59,8 +59,7 @@ def attend(rng: Generator) -> list[Case]:
     for shared, single, dtype, about in (
         (2, False, torch.float64, ""),
         (3, False, torch.float32, "three query heads share one head of keys and values"),
-        (1, False, torch.float64, "each query head has a head of keys and values of its own"),
-        (4, True, torch.float64, "the batch is one text of one token"),
+        (1, True, torch.float64, "each query head has keys of its own, and there is one token"),
     ):
         batch, kv_heads, tokens, length, head_size = different(rng, 5, 2, 7)
         length += 2 + (length + 2 == shared * kv_heads)

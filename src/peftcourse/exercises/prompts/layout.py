@@ -289,6 +289,7 @@ SHAPES_SYMPTOMS = (
         "values are mixed",
         f"{ROW}. {PERMUTE}",
         _mixed,
+        decides=True,
     ),
     Symptom(
         "gradient through the keys",

@@ -211,18 +211,6 @@ def _positions_wrong(of_text: bool):
     return when
 
 
-def _not_whole(case, expected, observed) -> bool:
-    value = observed["positions"]
-    if not isinstance(value, Tensor) or value.dtype == torch.int64:
-        return False
-    return agree(expected["positions"], value)
-
-
-def _another_dtype(case, expected, observed) -> bool:
-    value = observed["mask"]
-    return isinstance(value, Tensor) and agree(expected["mask"], value)
-
-
 MASK_SYMPTOMS = (
     Symptom(
         "mask",
@@ -230,12 +218,6 @@ MASK_SYMPTOMS = (
         "front, in every row",
         ONES,
         _shape_of("mask"),
-    ),
-    Symptom(
-        "mask",
-        "the values are right, but the mask has another dtype than the one that was given",
-        "mask.new_ones(batch, tokens) makes ones of the mask's own dtype",
-        _another_dtype,
     ),
     Symptom(
         "mask",
@@ -257,12 +239,6 @@ MASK_SYMPTOMS = (
         "virtual tokens",
         VISIBLE,
         _shape_of("positions"),
-    ),
-    Symptom(
-        "positions",
-        "the positions are right, but no whole numbers: their dtype is not an integer one",
-        "Count in whole numbers: mask.long().cumsum(dim=1)",
-        _not_whole,
     ),
     Symptom(
         "positions",
