@@ -7,6 +7,7 @@ from peftcourse.exercises.library import (
     cases,
     combine,
     count,
+    factors,
     keys,
     names,
     probes,
@@ -153,7 +154,7 @@ PARTS = (
         probe=probes.combine,
         solution=combine.combine,
         mutants=combine.COMBINE,
-        symptoms=combine.SYMPTOMS,
+        symptoms=factors.SYMPTOMS,
     ),
     Exercise(
         id="library.tied",

@@ -171,7 +171,7 @@ def verify(rng: Generator) -> list[Case]:
     for kind, about in kinds.items():
         absent, extra, misfit = different(rng, 3, 1, 4) if kind == "all" else (0, 0, 0)
         rank, d_in, d_out = different(rng, 3, 3, 9)
-        layers = integer(rng, 15, 18) if kind == "all" else integer(rng, 5, 8)
+        layers = integer(rng, 11, 13) if kind == "all" else integer(rng, 3, 5)
         cases.append(
             {
                 "A": normal(rng, layers, rank, d_in),
@@ -190,19 +190,19 @@ def verify(rng: Generator) -> list[Case]:
 def combine(rng: Generator) -> list[Case]:
     """Adapters of one rank for all three ways; of different ranks where they can have them."""
     kinds = (
-        (2, 0, ("cat", "linear", "svd"), ""),
-        (2, 1, ("cat", "svd"), "the second adapter has the larger rank"),
-        (2, -1, ("cat", "svd"), "the first adapter has the larger rank"),
-        (3, 0, ("cat", "linear", "svd"), "there are three adapters"),
+        # by how much each rank is larger than the first, and for which ways
+        ((0, 0), ("cat", "linear", "svd"), ""),
+        ((0, 1, -1), ("cat", "svd"), "the adapters have different ranks"),
+        ((0, 0, 0), ("cat", "linear", "svd"), "there are three adapters"),
     )
     cases = []
-    for count, growth, ways, about in kinds:
-        rank = integer(rng, 3, 4)
+    for growths, ways, about in kinds:
+        rank, count = integer(rng, 3, 4), len(growths)
         d_in, d_out = different(rng, 2, 13, 17)
         case: Case = {}
-        for i in range(count):
-            case[f"A{i}"] = normal(rng, rank + growth * i, d_in)
-            case[f"B{i}"] = normal(rng, d_out, rank + growth * i)
+        for i, growth in enumerate(growths):
+            case[f"A{i}"] = normal(rng, rank + growth, d_in)
+            case[f"B{i}"] = normal(rng, d_out, rank + growth)
         signs = [1, -1, 1]
         case["scalings"] = [0.5 + i + uniform(rng, 0.1, 0.9) for i in range(count)]
         case["weights"] = [signs[i] * uniform(rng, 0.3, 0.7) for i in range(count)]

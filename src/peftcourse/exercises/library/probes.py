@@ -213,8 +213,7 @@ def _cancelling(like: Tensor) -> Tensor:
 
 
 def combine(answer: Any, case: Case) -> Outcome:
-    """The factors of each way, up to signs where a singular value decomposition leaves them open,
-    and their products."""
+    """The factors of each way; of svd, which leaves signs open, what does not depend on them."""
     count = len(case["scalings"])
     outcome: Outcome = {}
     for how in case["ways"]:
@@ -225,9 +224,9 @@ def combine(answer: Any, case: Case) -> Outcome:
             continue
         fits = B.shape[1] == A.shape[0]
         outcome |= {f"{how}: rank": A.shape[0], f"{how}: columns of B": B.shape[1]}
-        outcome[f"{how}: B @ A"] = B @ A if fits else torch.zeros(0, dtype=A.dtype)
         if how == "svd":
-            outcome |= {"svd: A @ A.T": A @ A.T, "svd: B @ B.T": B @ B.T}
+            product = B @ A if fits else torch.zeros(0, dtype=A.dtype)
+            outcome |= {"svd: B @ A": product, "svd: A @ A.T": A @ A.T, "svd: B @ B.T": B @ B.T}
         else:
             outcome |= {f"{how}: A": A, f"{how}: B": B}
     return outcome
