@@ -41,7 +41,7 @@ def absmax(rng: Generator) -> list[Case]:
         blocks = normal(rng, count, size) * torch.rand(count, 1, generator=rng).double().add(0.2)
         blocks[0] = -blocks[0].abs()
         if about:
-            blocks[1] *= 2e-4
+            blocks[1] *= 2e-4 / blocks[1].abs().max()
         cases.append(
             {"blocks": in_codes(blocks, 2 ** (bits - 1) - 1), "bits": bits, "about": about}
         )
@@ -93,7 +93,7 @@ def _weight(rng: Generator, count: int, *, tiny: bool = False, whole: bool = Fal
     # The weights of a block are on a scale of their own.
     flat *= torch.linspace(0.3, 2, len(flat), dtype=torch.float64)
     if tiny:
-        flat[3 * block : 4 * block] *= 2e-4
+        flat[3 * block : 4 * block] *= 2e-4 / flat[3 * block : 4 * block].abs().max()
     midpoints = (table[1:] + table[:-1]) / 2
     for part in flat.split(block):
         largest = part.abs().max()
@@ -135,10 +135,12 @@ def dequantize(rng: Generator) -> list[Case]:
 
 def _packed(rng: Generator, dtype: str, *, block: int, odd: bool) -> Case:
     """Drawn anew until it makes no difference in which precision level times scale is computed."""
-    rows, columns = 2 * integer(rng, 3, 5) + odd, 2 * block + 2 * integer(rng, 1, 3) + 1
-    count = rows * columns
     kind = getattr(torch, dtype)
     while True:
+        rows, columns = 2 * integer(rng, 3, 5) + odd, 2 * block + 2 * integer(rng, 1, 3) + 1
+        count = rows * columns
+        if count % block in (0, block - 1):  # the last block is short, also with a code too many
+            continue
         table = levels(rng, 16).float()
         absmax = torch.rand(-(-count // block), generator=rng) + 0.2
         exact = table.double() * absmax.double().unsqueeze(1)
