@@ -155,7 +155,12 @@ def batch(rng: Generator) -> list[Case]:
     def case(card: int, sequences: float, about: str = "") -> Case:
         """A card that has room for so many sequences besides what is fixed."""
         reserve, sequence = (2 * integer(rng, 1, 3) + 1) / 4, _sequence(rng)
-        fixed = int((card - reserve) * GIB) - int(sequences * sequence)
+        room, part = int((card - reserve) * GIB), sequences % 1
+        # Whoever rounds the room and the fixed part one by one gets one sequence too many on the
+        # first card, and the right number on the second.
+        while part > 0.5 and (room % sequence < part * sequence) != (card == 24):
+            sequence = _sequence(rng)
+        fixed = room - int(sequences * sequence)
         return _batch(fixed, sequence, card, reserve) | ({"about": about} if about else {})
 
     none = "not even one sequence fits"
@@ -164,10 +169,10 @@ def batch(rng: Generator) -> list[Case]:
         *(case(card, integer(rng, 5, 40) + uniform(rng, 0.6, 0.9)) for card in (24, 48)),
         case(40, integer(rng, 5, 40), "the last sequence fills the card exactly"),
         _batch(integer(rng, 10**4, 10**5), small, 12, reserve),
-        case(16, uniform(rng, 0.2, 0.4), none),
-        case(16, -uniform(rng, 0.2, 0.4), none),
-        # Within the reserve: it would fit on an empty card of 16 GiB, and does not on this one.
-        _batch(16 * GIB - GIB // 2, _sequence(rng), 16, 1.25) | {"about": none},
+        case(8, uniform(rng, 0.2, 0.4), none),
+        case(8, -uniform(rng, 0.2, 0.4), none),
+        # Within the reserve: it would fit on an empty card of 8 GiB, and does not on this one.
+        _batch(7 * GIB, _sequence(rng), 8, 1.5) | {"about": none},
     ]
 
 
