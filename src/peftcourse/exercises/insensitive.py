@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from peftcourse.exercises.changes import Explanation
 from peftcourse.exercises.compare import agree
+from peftcourse.exercises.explanation import Explanation
 from peftcourse.exercises.observe import Case, Outcome, same
 
 

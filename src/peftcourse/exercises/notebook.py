@@ -18,6 +18,7 @@ from torch import Tensor
 
 from peftcourse.exercises import feedback, record, session, solutions
 from peftcourse.exercises.core import Exercise, Written, in_points
+from peftcourse.exercises.explain import Reference
 from peftcourse.exercises.limit import OutOfTime, limited
 from peftcourse.exercises.observe import Case, Observation, describe_error
 from peftcourse.exercises.registry import LESSONS, PARTS, find
@@ -78,7 +79,7 @@ def _check(exercise: Exercise, answer: Any, seed: int | None) -> None:
         _wrong_kind(exercise, answer)
         return
     else:
-        reference = feedback.Reference(exercise, _seed(seed))
+        reference = Reference(exercise, _seed(seed))
         # On stderr, a warning would cost the answer its points under nbgrader.
         with contextlib.redirect_stderr(sys.stdout):
             tried, report = _try(reference, answer)
@@ -94,7 +95,7 @@ def _check(exercise: Exercise, answer: Any, seed: int | None) -> None:
     _fail_under_nbgrader(repr(shown), report.correct)
 
 
-def _try(reference: feedback.Reference, answer: Any) -> tuple[session.Try, feedback.Report]:
+def _try(reference: Reference, answer: Any) -> tuple[session.Try, feedback.Report]:
     """Run an answer on all cases, for as long as the limit allows, and say what came of it."""
     seen: list[Observation] = []
     try:
@@ -135,11 +136,11 @@ def case(exercise: str, seed: int | None = None) -> Case | None:
     if tried and seed not in (None, tried.reference.seed):
         try:
             with contextlib.redirect_stdout(None):
-                tried, _ = _try(feedback.Reference(found, seed), tried.answer)
+                tried, _ = _try(Reference(found, seed), tried.answer)
         except KeyboardInterrupt:
             print("stopped")
             return None
-    reference = tried.reference if tried else feedback.Reference(found, _seed(seed))
+    reference = tried.reference if tried else Reference(found, _seed(seed))
     wrong = tried.first_wrong() if tried else None
     number = wrong or 0
     which = "no answer is known to fail: the first" if wrong is None else "the first that failed"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from peftcourse.exercises.changes import Explanation, changes
+from peftcourse.exercises.changes import changes
 from peftcourse.exercises.compare import agree
+from peftcourse.exercises.explanation import Explanation
 from peftcourse.exercises.observe import Case, Outcome
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peftcourse.exercises.feedback import Reference
+from peftcourse.exercises.explain import Reference
 from peftcourse.exercises.observe import Observation, observe
 
 

@@ -13,6 +13,7 @@ import torch
 
 from peftcourse.exercises import feedback
 from peftcourse.exercises.core import Exercise, Written
+from peftcourse.exercises.explain import Reference
 from peftcourse.exercises.observe import Case, Observation
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading import wire
@@ -60,7 +61,7 @@ class References:
 
     def __init__(self, lesson: Lesson, seed: int) -> None:
         self._lock = threading.Lock()
-        self._references = {e.id: feedback.Reference(e, seed) for e in lesson.exercises}
+        self._references = {e.id: Reference(e, seed) for e in lesson.exercises}
 
     def cases(self, exercise: Exercise) -> list[Case]:
         return self._references[exercise.id].cases

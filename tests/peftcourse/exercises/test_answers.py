@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from peftcourse.exercises import EXERCISES, LESSONS
-from peftcourse.exercises.feedback import Reference, assess, assess_on
+from peftcourse.exercises.explain import Reference
+from peftcourse.exercises.feedback import assess, assess_on
 
 ROOT = Path(__file__).resolve().parents[3]
 

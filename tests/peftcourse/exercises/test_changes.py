@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcourse.exercises.changes import Explanation, changes, quantities
+from peftcourse.exercises.changes import changes
 from peftcourse.exercises.compare import compare
+from peftcourse.exercises.explanation import Explanation
+from peftcourse.exercises.factors import quantities
 from peftcourse.exercises.parts import by_parts
 from peftcourse.exercises.places import special_places
 

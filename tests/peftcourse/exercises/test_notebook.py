@@ -9,7 +9,8 @@ import torch
 
 from peftcourse import case, check, hint, progress, solution, yours
 from peftcourse.exercises import EXERCISES, find, notebook, record, session, solutions
-from peftcourse.exercises.feedback import Reference, assess
+from peftcourse.exercises.explain import Reference
+from peftcourse.exercises.feedback import assess
 from peftcourse.exercises.limit import OutOfTime, limited
 from peftcourse.exercises.registry import PARTS
 from peftlab.errors import PeftlabError

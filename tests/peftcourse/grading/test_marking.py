@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftcourse.exercises import EXERCISES
-from peftcourse.exercises.feedback import CORRECT, Reference, diagnose
+from peftcourse.exercises.explain import Reference
+from peftcourse.exercises.feedback import CORRECT, diagnose
 from peftcourse.grading import sandbox, wire
 from peftcourse.grading.marking import read_observations
 from peftcourse.grading.sandbox import Ran, Sandbox, SandboxError

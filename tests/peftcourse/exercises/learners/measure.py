@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 
 from peftcourse.exercises import EXERCISES, LESSONS
-from peftcourse.exercises.feedback import Reference, Report, assess, assess_on
+from peftcourse.exercises.explain import Reference
+from peftcourse.exercises.feedback import Report, assess, assess_on
 from peftcourse.experiments import results as results_file
 from tests.peftcourse.exercises import learners
 from tests.peftcourse.exercises.learners.answers import Answer
