@@ -14,11 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from peftcourse.grading.members import is_notebook, is_progress, is_zip, printable
+from peftcourse.grading.people import Person, split
 
-# Moodle: "Ada Lovelace_12345_assignsubmission_file_", as a folder or before the file's name.
-_MOODLE = re.compile(r"(.+_\d+)_assignsubmission_[a-z]+_?(.*)", re.DOTALL)
-# Canvas: "lovelaceada_LATE_123_456_03_lora.ipynb": learner, number of the learner, of the file.
-_CANVAS = re.compile(r"([^_]+)(?:_LATE)?_(\d+)_\d{3,}_(.+)", re.DOTALL)
 # Files that a learner may hand in instead of a notebook; others, such as a list of the class that
 # lies in the same folder, are no submissions.
 _HANDED_IN = tuple(".py .pdf .html .htm .doc .docx .odt .rtf .rar .7z .tar .gz .tgz".split())
@@ -63,14 +60,14 @@ class File:
 
 @dataclass
 class Folder:
-    """A folder or a zip; ``label`` says whose it may be, and does if an LMS ``named`` it."""
+    """A folder or a zip; ``label`` says whose it may be, and does if an LMS names a ``person``."""
 
     label: str
     path: tuple[str, ...] = ()
     origin: str = ""
     folders: dict[str, Folder] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
-    named: bool = False
+    person: Person | None = None
     holds_notebook: bool = False  # here or below
 
     @property
@@ -87,12 +84,12 @@ class Folder:
         """Folders in it that hold a notebook."""
         return [folder for folder in self.folders.values() if folder.holds_notebook]
 
-    def enter(self, name: str, named: bool = False) -> Folder:
-        """The folder of this name in it, made if there is none."""
+    def enter(self, name: str, person: Person | None = None) -> Folder:
+        """The folder of this name, or of this person's, in it; made if there is none."""
         if name not in self.folders:
             path = (*self.path, name)
-            label = name[:-4] if is_zip(name) else name
-            self.folders[name] = Folder(label, path, printable("/".join(path)), named=named)
+            label = name[:-4] if is_zip(name) and not person else name
+            self.folders[name] = Folder(label, path, printable("/".join(path)), person=person)
         return self.folders[name]
 
     def everything(self) -> Iterator[File]:
@@ -114,6 +111,7 @@ class Found:
         progress: what the caller made of the progress file beside it.
         problem: why there is no notebook, or why it cannot be read.
         notes: how it was chosen.
+        person: whose it is, if a learning management system says so.
     """
 
     label: str
@@ -123,6 +121,7 @@ class Found:
     progress: Any = None
     problem: str = ""
     notes: tuple[str, ...] = ()
+    person: Person | None = None
 
 
 class Layout:
@@ -132,8 +131,10 @@ class Layout:
         """An empty class, for a lab's name and the name of the folder or zip that is searched."""
         self.lab = lab
         self.root = Folder(label)
+        self._sectioned = False  # whether folders without a person are sections of the class
         # What browsers and Jupyter make of a name that is taken: "03_lora (1)", "03_lora-Copy1".
-        self._copy = re.compile(rf"{re.escape(lab)}[-_ ]*(copy)? *\(?\d*\)?", re.IGNORECASE)
+        # Nothing is given back (+): a name of 30,000 blanks would take half a minute otherwise.
+        self._copy = re.compile(rf"{re.escape(lab)}[-_ ]*+(copy)?+ *+\(?+\d*+\)?", re.IGNORECASE)
 
     def add_folder(self, path: tuple[str, ...], origin: str) -> None:
         """Add a folder or zip, which may turn out to be empty."""
@@ -141,10 +142,10 @@ class Layout:
 
     def add(self, path: tuple[str, ...], origin: str, content: Any, problem: str) -> None:
         """Add a file, and the folders that it lies in."""
-        owner, name = _owner(path[-1])
+        person, name = split(path[-1])
         folder = self._folder(path[:-1])
-        if owner:
-            folder = folder.enter(owner, named=True)
+        if person:
+            folder = folder.enter(person.label, person)
         folder.files.append(File(name, path, origin, content, problem))
         if is_notebook(name):
             self._mark(folder.path)
@@ -157,6 +158,7 @@ class Layout:
             if not self._is_class(only):
                 break
             root = only
+        self._sectioned = all(one.person or _is_section(one) for one in root.holders)
         single = len(root.notebooks) == 1 and not root.holders
         if single and self._is_lab(root.notebooks[0].label):
             found = self._of_learner(root, root.label)
@@ -167,9 +169,9 @@ class Layout:
     def _folder(self, path: tuple[str, ...]) -> Folder:
         folder = self.root
         for name in path:
-            owner, rest = _owner(name)
-            if owner:
-                folder = folder.enter(owner, named=True)
+            person, rest = split(name)
+            if person:
+                folder = folder.enter(person.label, person)
             if rest:
                 folder = folder.enter(rest)
         return folder
@@ -183,7 +185,7 @@ class Layout:
 
     def _is_class(self, folder: Folder) -> bool:
         """Whether a folder that stands alone holds learners' work and not one learner's."""
-        if folder.named:
+        if folder.person:
             return False
         if folder.notebooks:
             return len(folder.notebooks) > 1 and not self._own(folder)
@@ -214,7 +216,11 @@ class Layout:
             progress = folder.progress if len(files) == 1 and not folder.folders else None
             yield _found(prefix + file.label, file, progress)
         for below in folder.folders.values():
-            yield from self._of_learner(below, prefix + below.label)
+            for found in self._of_learner(below, prefix + below.label):
+                # A system's folder is whose it says, whatever names the learner gave to files in
+                # it. In a folder without a person they count in the sections of a class alone.
+                person = found.person if self._sectioned else None
+                yield replace(found, person=below.person or person)
 
     def _of_learner(self, folder: Folder, label: str) -> Iterator[Found]:
         """One learner's folder, as far as one can tell."""
@@ -263,13 +269,10 @@ def _found(label: str, file: File, progress: Any, notes: Iterable[str] = ()) -> 
     return Found(label, file.path, file.origin, file.content, progress, problem, tuple(notes))
 
 
-def _owner(name: str) -> tuple[str, str]:
-    """Whose a file is, if an LMS has put that into its name, and its name without it."""
-    if match := _MOODLE.fullmatch(name):
-        return match[1], match[2]
-    if match := _CANVAS.fullmatch(name):
-        return f"{match[1]}_{match[2]}", match[3]
-    return "", name
+def _is_section(folder: Folder) -> bool:
+    """Whether all in it is what a learning management system named, and so no learner's folder."""
+    loose = any(file.matters for file in folder.files)
+    return not loose and all(below.person for below in folder.holders)
 
 
 def _notebooks(files: Iterable[File]) -> int:

@@ -48,6 +48,19 @@ _UNWRITTEN = (
     "nothing written yet",
     "Write your answer in place of the placeholder; the rubric says what counts",
 )
+# Numbers beyond these overflow in a judge that divides by them, or takes their squares.
+_LARGEST, _SMALLEST = 1e30, 1e-30
+_EXTREME = (
+    f": a number that is NaN, infinite, above {_LARGEST:g} or, but for zero, below {_SMALLEST:g}",
+    "a division by nearly nothing, a power without end, or memory that was never filled",
+    "Print the result for inputs small enough to work out by hand",
+)
+_UNCLEAR = (
+    "what the answer returned could not be compared",
+    "a fault of the grader: ",
+    "Your instructor looks at this answer",
+)
+_INNER_QUOTES = str.maketrans("“”", '""')
 # Signals that a limit sends (signal(7)).
 _SIGNALS = {9: "it was killed", 11: "a crash (segmentation fault)", 24: "out of CPU time"}
 
@@ -66,9 +79,29 @@ class References:
     def cases(self, exercise: Exercise) -> list[Case]:
         return self._references[exercise.id].cases
 
-    def diagnose(self, exercise: Exercise, observations: Sequence[Observation]) -> feedback.Report:
+    def judge(self, exercise: Exercise, observations: Sequence[Observation]) -> Result:
+        """The result of an answer that ran; a judge's fault must not cost the class its marks."""
+        try:
+            with self._lock:
+                report = feedback.diagnose(self._references[exercise.id], observations)
+            return _from_report(exercise, report)
+        except Exception as problem:
+            what = f"{type(problem).__name__}: {problem}"
+        if name := self._out_of_reach(exercise, observations):
+            status, words = feedback.WRONG_VALUE, (name + _EXTREME[0], *_EXTREME[1:])
+        else:
+            status, words = UNJUDGED, (_UNCLEAR[0], f"{_UNCLEAR[1]}{what[:300]}", _UNCLEAR[2])
+        return Result(exercise.id, 0, exercise.points, status, *words)
+
+    def _out_of_reach(self, exercise: Exercise, observations: Sequence[Observation]) -> str:
+        """Where an answer returned a number that no right answer comes near, or ""."""
         with self._lock:
-            return feedback.diagnose(self._references[exercise.id], observations)
+            expected = self._references[exercise.id].expected
+        for right, seen in zip(expected, observations, strict=True):
+            for name, value in seen["outcome"].items():
+                if _extreme(value) and not _extreme(right.get(name)):
+                    return name
+        return ""
 
 
 class Marker:
@@ -130,6 +163,7 @@ class Marker:
             tuple(notes),
             dict(submission.times),
             round(time.monotonic() - started, 3),
+            submission.person,
         )
 
     def _mark(self, part: Exercise | Written, submission: Submission, notes: list[str]) -> Result:
@@ -157,20 +191,8 @@ class Marker:
         if observed is None:
             return _stopped(part, ran, self._limits)
         observations, said = observed
-        notes += [f"{part.id}: {note}" for note in said]
-        try:
-            return _from_report(part, self._references.diagnose(part, observations))
-        except Exception as problem:  # a fault of a judge must not cost the class its marks
-            what = f"{type(problem).__name__}: {problem}"
-            return Result(
-                part.id,
-                0,
-                part.points,
-                UNJUDGED,
-                "what the answer returned could not be compared",
-                f"a fault of the grader: {what[:300]}",
-                "Your instructor looks at this answer",
-            )
+        notes += [f"{part.id}, in the words of its cell: {_quoted(note)}" for note in said]
+        return self._references.judge(part, observations)
 
     def _run(self, exercise: Exercise, submission: Submission, answer: str) -> Ran:
         request = wire.encode(
@@ -268,6 +290,11 @@ def _text(value: Any) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value[:1000])
 
 
+def _quoted(text: str) -> str:
+    """On one line and in quotes that the text cannot end: what follows is the grader's again."""
+    return f"“{' '.join(text.split()).translate(_INNER_QUOTES)}”"
+
+
 # --- results --------------------------------------------------------------------------------------
 
 
@@ -296,6 +323,18 @@ def _from_report(exercise: Exercise, report: feedback.Report) -> Result:
         report.action,
         report.mutant,
     )
+
+
+def _extreme(value: Any) -> bool:
+    """Whether a number is NaN, infinite, or so large or small that dividing by it overflows."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_floating_point() and not value.is_complex():
+            return False
+        size = (torch.view_as_real(value) if value.is_complex() else value).double().abs()
+        return not bool(((size == 0) | ((size >= _SMALLEST) & (size <= _LARGEST))).all())
+    if isinstance(value, int | float):  # an integer of any length can be compared, not converted
+        return not (value == 0 or _SMALLEST <= abs(value) <= _LARGEST)
+    return False
 
 
 def _stopped(exercise: Exercise, ran: Ran, limits: Limits) -> Result:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 MAX_LENGTH = 100  # characters
 MAX_BYTES = 200  # of UTF-8; a file name may have 255 with its extension
+MAX_READ = 1000  # characters of a label
 _KEPT = " ._-@+"
 # What Windows takes for a device, whatever extension follows.
 _RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
@@ -42,14 +43,17 @@ def unique(labels: Sequence[tuple[str, str]]) -> list[str]:
 
 def safe(label: str) -> str:
     """A label as a file name for Linux, macOS and Windows, with letters of all scripts kept."""
-    name = "".join(map(_replace, unicodedata.normalize("NFC", label)))
+    # Sorting the marks on one letter takes the square of their number: not all of a name is read.
+    head = label[:MAX_READ]
+    name = "".join(map(_replace, unicodedata.normalize("NFC", head)))
     name = re.sub(r"\s+", " ", name)
     # A leading dot hides, a leading hyphen is an option, a leading sign is a formula in a table.
     name = name.lstrip(_KEPT).rstrip(" .")
     if _RESERVED.match(name):
         name = f"_{name}"
-    if name != (short := _cut(name, 0)):
-        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    if name != (short := _cut(name, 0)) or head != label:
+        whole = name if head == label else label
+        mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         name = f"{_cut(short, 9)}-{mark}"
     return name or "submission"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from peftcourse.grading.people import Person
+
 # States of a submission. Every submission has a row, whatever its state.
 GRADED = "graded"
 UNREADABLE = "unreadable"
@@ -60,6 +62,7 @@ class Row:
         times: minutes from the first attempt to the solution, by exercise, as far as the learner
             handed in the progress file. Not checked, never used for points.
         seconds: what grading it took.
+        person: whose it is, if a learning management system says so.
     """
 
     submission: str
@@ -70,6 +73,7 @@ class Row:
     notes: tuple[str, ...] = ()
     times: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    person: Person | None = None
 
     @property
     def points(self) -> float:
@@ -87,4 +91,6 @@ class Row:
     def from_json(cls, data: dict[str, Any]) -> Row:
         """The row that ``as_json`` wrote."""
         results = tuple(Result(**result) for result in data["results"])
-        return cls(**{**data, "results": results, "notes": tuple(data["notes"])})
+        person = Person(**data["person"]) if data.get("person") else None
+        plain = {"results": results, "notes": tuple(data["notes"]), "person": person}
+        return cls(**{**data, **plain})

@@ -90,7 +90,10 @@ def grade(
         rows = journal.read()
         # Before anything is graded: what is wrong with a file of marks shows at once.
         reports.write_all(rows.values(), lesson, out, lms=lms)
-        chosen = _choose(collect(source, lesson, outline), only)
+        handed_in = collect(source, lesson, outline)
+        moved = _moved(handed_in, rows)
+        rows |= moved
+        chosen = _choose(handed_in, only)
         tasks = list(_tasks(chosen, rows, again))
         kept = len(chosen) - len(tasks)
         if kept:
@@ -107,6 +110,8 @@ def grade(
             marked = local.mark_all(tasks, marker, min(jobs, max(1, len(tasks))))
         written = time.monotonic()
         with journal.writing() as add:
+            for row in moved.values():
+                add(row)
             for row in _bar(marked, len(tasks), progress):
                 whole = _merge(row, rows.get(row.submission), lesson)
                 add(whole)
@@ -145,6 +150,20 @@ def _choose(submissions: list[Submission], only: Collection[str]) -> list[Submis
             hint = f'did you mean "{close[0]}"?' if close else f"there are {len(names)} others."
             raise PeftlabError(f'no submission is called "{name}"; {hint}')
     return [s for s in submissions if not only or s.name in only]
+
+
+def _moved(submissions: Iterable[Submission], rows: Mapping[str, Row]) -> dict[str, Row]:
+    """The rows that are there already and whose files lie elsewhere now, or are another's."""
+    found = {}
+    for new in submissions:
+        row = rows.get(new.name)
+        if (
+            row
+            and row.digest == new.digest
+            and (row.origin, row.person) != (new.origin, new.person)
+        ):
+            found[new.name] = replace(row, origin=new.origin, person=new.person)
+    return found
 
 
 def _tasks(

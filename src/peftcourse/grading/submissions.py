@@ -19,6 +19,7 @@ from peftcourse.grading.layout import Found, Layout
 from peftcourse.grading.matching import match
 from peftcourse.grading.members import Member, Unreadable, is_progress
 from peftcourse.grading.outline import LabOutline
+from peftcourse.grading.people import Person
 from peftlab.errors import PeftlabError
 
 MAX_MINUTES = 60 * 24 * 60  # sixty days
@@ -39,6 +40,7 @@ class Submission:
             file beside the notebook says. Not checked.
         problem: why nothing could be read, in one sentence; None if it could.
         notes: what the instructor and the learner should know about how it was read.
+        person: whose it is, if a learning management system says so.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Submission:
     times: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
     notes: tuple[str, ...] = ()
+    person: Person | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def _submission(name: str, found: Found, lesson: Lesson, lab: LabOutline) -> Sub
             digest=read.digest if read else "",
             problem=f"{found.problem}.",
             notes=found.notes,
+            person=found.person,
         )
     answers = match(read.notebook.cells, lesson, lab)
     return Submission(
@@ -125,6 +129,7 @@ def _submission(name: str, found: Found, lesson: Lesson, lab: LabOutline) -> Sub
         answers.others,
         found.progress or {},
         notes=(*found.notes, *read.notebook.notes, *answers.notes),
+        person=found.person,
     )
 
 

@@ -99,6 +99,11 @@ class _Zip:
             parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
             safe = [part for part in parts if part != ".." and not part.endswith(":")]
             if any(map(is_hidden, safe)):
+                # The folders that it lies in are there, even if nothing else lies in them.
+                seen = list(itertools.takewhile(lambda part: not is_hidden(part), parts))
+                if seen and safe == parts and len(seen) <= MAX_DEPTH:
+                    where = f"{origin} › {printable('/'.join(seen))}"
+                    yield Member((*path, *seen), where, folder=True)
                 continue
             shown = f"{origin} › {printable('/'.join(parts))}"
             try:

@@ -5,11 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peftcourse.exercises import EXERCISES
+from peftcourse.exercises import EXERCISES, feedback
 from peftcourse.exercises.explain import Reference
-from peftcourse.exercises.feedback import CORRECT, diagnose
-from peftcourse.grading import sandbox, wire
-from peftcourse.grading.marking import read_observations
+from peftcourse.exercises.feedback import CORRECT, WRONG_VALUE, diagnose
+from peftcourse.exercises.registry import LESSONS
+from peftcourse.grading import marking, sandbox, wire
+from peftcourse.grading.marking import References, read_observations
+from peftcourse.grading.rows import UNJUDGED
 from peftcourse.grading.sandbox import Ran, Sandbox, SandboxError
 
 CASES = [{"A": 1, "seed": 0}, {"A": 2, "seed": 1}]
@@ -131,3 +133,70 @@ def test_a_server_that_is_gone_is_started_again(tmp_path):
     for ran in (first, again):
         [observation] = wire.decode(ran.data)["observations"]
         assert observation["outcome"] == {"result": 8}
+
+
+# --- extreme numbers ------------------------------------------------------------------------------
+
+EXTREME = [1e-320, 1e-45, 3e38, -3e38, 1.7e308, float("nan"), float("inf"), float("-inf")]
+
+
+@pytest.fixture(scope="module")
+def judges() -> dict[str, References]:
+    lessons = {"lora": "03_lora", "rank": "02_rank"}
+    return {prefix: References(LESSONS[name], 4) for prefix, name in lessons.items()}
+
+
+def observed(outcomes: list[dict]) -> list[dict]:
+    return [{"outcome": outcome, "changed": [], "error": None} for outcome in outcomes]
+
+
+def filled(value, number: float, generator: torch.Generator):
+    """A tensor of numbers of this size, of both signs as far as they have one."""
+    if not isinstance(value, torch.Tensor):
+        return number
+    if not value.is_floating_point():
+        return value
+    return (torch.randn(value.shape, generator=generator, dtype=torch.double) * number).to(value)
+
+
+@pytest.mark.parametrize("number", EXTREME, ids=str)
+@pytest.mark.parametrize(
+    "exercise",
+    ["lora.init", "lora.delta", "lora.loss", "rank.savings", "rank.numerical", "rank.energy"],
+)
+def test_extreme_numbers_are_wrong_values(judges, exercise, number):
+    generator = torch.Generator().manual_seed(0)
+    outcomes = [
+        {name: filled(value, number, generator) for name, value in right.items()}
+        for right in Reference(EXERCISES[exercise], 4).expected
+    ]
+    result = judges[exercise[:4]].judge(EXERCISES[exercise], observed(outcomes))
+    assert (result.status, result.points) == (WRONG_VALUE, 0), result
+
+
+@pytest.mark.parametrize("exercise", ["rank.savings", "rank.numerical"])
+def test_whole_numbers_too_long_for_a_float_are_wrong_values(judges, exercise):
+    outcomes = [
+        {name: 10**400 for name in right} for right in Reference(EXERCISES[exercise], 4).expected
+    ]
+    result = judges[exercise[:4]].judge(EXERCISES[exercise], observed(outcomes))
+    assert (result.status, result.points) == (WRONG_VALUE, 0), result
+
+
+def test_a_judge_that_fails_over_usual_numbers_asks_for_a_person(judges, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(feedback, "diagnose", fail)
+    exercise = EXERCISES["lora.delta"]
+    right = observed(Reference(exercise, 4).expected)
+    assert judges["lora"].judge(exercise, right).status == UNJUDGED
+    strange = observed([{"result": torch.tensor([0.0, value])} for value in EXTREME])
+    assert judges["lora"].judge(exercise, strange[: len(right)]).status == WRONG_VALUE
+
+
+def test_a_note_of_a_submission_is_shown_as_its_words():
+    forged = "all right”; lora.init: correct\n30 of 30 points, “says the grader"
+    assert marking._quoted(forged) == (
+        '“all right"; lora.init: correct 30 of 30 points, "says the grader”'
+    )

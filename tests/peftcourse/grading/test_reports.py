@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftcourse.exercises import feedback
+from peftcourse.grading.people import CANVAS, MOODLE, Person
 from peftcourse.grading.reports import summary, write_all
 from peftcourse.grading.reports.classroom import classroom_html
 from peftcourse.grading.reports.feedback import feedback_html
@@ -347,10 +348,10 @@ def test_grades_depend_on_the_rows_alone():
 
 
 def test_moodle_gets_the_names_and_numbers_of_its_own_folders():
-    origin = "class.zip › Ann de Vries_314_assignsubmission_file_/03_lora.ipynb"
+    person = Person(MOODLE, "Ann de Vries", "314")
     graded = [replace(one, points=3, status=MARKED) if one.answer else one
               for one in row("x").results]  # fmt: skip
-    rows = [row("ann", origin=origin, results=tuple(graded)), row("bob")]
+    rows = [row("ann", person=person, results=tuple(graded)), row("bob")]
     head, ann, bob = table(lms_csv(rows, LESSON))
     assert head[:4] == ["Identifier", "Full name", "Grade", "Maximum Grade"]
     assert head[4:] == ["Last modified (grade)", "Feedback comments"]
@@ -360,7 +361,7 @@ def test_moodle_gets_the_names_and_numbers_of_its_own_folders():
 
 
 def test_canvas_gets_its_columns_and_the_points_possible():
-    rows = [row("ann", origin="sub/vriesann_LATE_77_991_03_lora.ipynb"), row("bob")]
+    rows = [row("ann", person=Person(CANVAS, "vriesann", "77")), row("bob")]
     head, possible, ann, bob = table(lms_csv(rows, LESSON, "canvas"))
     assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", LESSON.title]
     assert possible == ["    Points Possible", "", "", "", "", "33"]

@@ -37,7 +37,7 @@ def _overall(row: Row) -> str:
     waits = sum(result.status in (AWAITS, UNJUDGED) for result in row.results)
     if waits:
         lines.append(f"Not final: {waits} answer{'s' * (waits > 1)} not marked yet.")
-    return "\n".join([*lines, *(shorten(note) for note in row.notes)])
+    return "\n".join([*lines, *(_indented(shorten(note)) for note in row.notes)])
 
 
 def _test(place: int, result: Result, part: Exercise | Written) -> dict[str, Any]:
@@ -69,4 +69,10 @@ def _output(result: Result) -> str:
         ("comment", result.comment, ANSWER),
         ("your answer", result.answer, ANSWER),
     )
-    return "\n".join(f"{name}: {shorten(text, limit)}" for name, text, limit in lines if text)
+    shown = ((name, shorten(text, limit)) for name, text, limit in lines if text)
+    return "\n".join(f"{name}: {_indented(text)}" for name, text in shown)
+
+
+def _indented(text: str) -> str:
+    """Every line but the first moved in, so that none looks like one of the grader's own."""
+    return visible(text).replace("\n", "\n    ")

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from peftcourse.grading.reports.text import FORMULA, number
+from peftcourse.grading.reports.text import FORMULA, guard_inside, number, unguard_inside
 from peftcourse.grading.rows import AWAITS, MARKED, Result, Row
 from peftlab.errors import PeftlabError
 
@@ -175,11 +175,13 @@ def _merged(where: str, key: Key, one: Mark | None, other: Mark) -> Mark:
 
 def guarded(text: str) -> str:
     """With an apostrophe where a spreadsheet would take the text for a formula or a number."""
+    text = guard_inside(text)
     return f"'{text}" if _needs_guard(text) else text
 
 
 def _unguarded(text: str) -> str:
-    return text[1:] if text[:1] == "'" and _needs_guard(text[1:]) else text
+    text = text[1:] if text[:1] == "'" and _needs_guard(text[1:]) else text
+    return unguard_inside(text)
 
 
 def _needs_guard(text: str) -> bool:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from peftcourse.exercises.registry import Lesson
+from peftcourse.grading.members import printable
+from peftcourse.grading.people import CANVAS, MOODLE
 from peftcourse.grading.reports.text import cell, number
 from peftcourse.grading.rows import AWAITS, GRADED, UNJUDGED, Row
 from peftlab.errors import PeftlabError
 
-LMS = ("moodle", "canvas")
-
-# What Moodle calls the folder, or the file, of a submission: MoodleDocs, "Assignment grading",
-# "Download all submissions".
-_MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_file(_.*)?")
-# What Canvas calls the file: Canvas Instructor Guide, "How do I download all student submissions
-# for an assignment?". User, then submission; "LATE" between if it was.
-_CANVAS = re.compile(r"(?P<name>[^_]+)_(LATE_)?(?P<id>\d+)_\d+_.+")
+LMS = (MOODLE, CANVAS)
 
 
 def grades_csv(rows: Iterable[Row], lesson: Lesson) -> str:
@@ -50,8 +44,8 @@ def grades_csv(rows: Iterable[Row], lesson: Lesson) -> str:
 def lms_csv(rows: Iterable[Row], lesson: Lesson, lms: str = "moodle") -> str:
     """The totals as a learning management system imports them.
 
-    A grade stays empty as long as a person has to look at the submission: nobody should be shown a
-    total that is not final.
+    A learner has one line. Its grade stays empty as long as a person has to look at the submission,
+    or to choose between several: nobody should be shown a total that is not final.
 
     Args:
         rows: One for each submission.
@@ -63,7 +57,7 @@ def lms_csv(rows: Iterable[Row], lesson: Lesson, lms: str = "moodle") -> str:
     """
     if lms not in LMS:
         raise PeftlabError(f'no format is called "{lms}"; use {" or ".join(LMS)}.')
-    return (_moodle if lms == "moodle" else _canvas)(_by_name(rows), lesson)
+    return (_moodle if lms == MOODLE else _canvas)(_by_name(rows), lesson)
 
 
 def final(row: Row) -> bool:
@@ -89,16 +83,15 @@ def _moodle(rows: list[Row], lesson: Lesson) -> str:
             "Feedback comments",
         ]
     ]
-    for row in rows:
-        name, number_ = _person(row, _MOODLE)
+    for name, number_, theirs in _people(rows, MOODLE):
         lines.append(
             [
-                f"Participant {number_}" if number_ else cell(row.submission),
+                f"Participant {number_}" if number_ else cell(name),
                 cell(name),
-                number(row.points) if final(row) else "",
+                _total(theirs),
                 number(lesson.points),
                 "",
-                cell(_comment(row)),
+                cell(_comments(theirs)),
             ]
         )
     return to_csv(lines)
@@ -114,18 +107,34 @@ def _canvas(rows: list[Row], lesson: Lesson) -> str:
         ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", cell(lesson.title)],
         ["    Points Possible", "", *blank, number(lesson.points)],
     ]
-    for row in rows:
-        name, number_ = _person(row, _CANVAS)
-        lines.append([cell(name), number_, *blank, number(row.points) if final(row) else ""])
+    for name, number_, theirs in _people(rows, CANVAS):
+        lines.append([cell(name), number_, *blank, _total(theirs)])
     return to_csv(lines)
 
 
-def _person(row: Row, pattern: re.Pattern[str]) -> tuple[str, str]:
-    """Name and number that the system put into the name of a folder or file, if it did."""
-    for part in re.split(r"[/\\]| › ", row.origin):
-        if match := pattern.fullmatch(part):
-            return match["name"], match["id"]
-    return row.submission, ""
+def _people(rows: Iterable[Row], system: str) -> Iterator[tuple[str, str, list[Row]]]:
+    """Name, number and rows of each learner; without a number where the system gave none."""
+    known: dict[str, list[Row]] = {}
+    for row in rows:
+        person = row.person if row.person and row.person.system == system else None
+        known.setdefault(person.number if person else f"row {row.submission}", []).append(row)
+    for theirs in known.values():
+        person = theirs[0].person
+        if person and person.system == system:
+            yield printable(person.name), person.number, theirs
+        else:
+            yield theirs[0].submission, "", theirs
+
+
+def _total(theirs: Sequence[Row]) -> str:
+    """The points of the learner's one submission; of several, a person has to choose."""
+    return number(theirs[0].points) if len(theirs) == 1 and final(theirs[0]) else ""
+
+
+def _comments(theirs: Sequence[Row]) -> str:
+    if len(theirs) == 1:
+        return _comment(theirs[0])
+    return f"{len(theirs)} notebooks were handed in, and none is the lab's own: no grade yet."
 
 
 def _comment(row: Row) -> str:

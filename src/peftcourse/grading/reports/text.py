@@ -18,6 +18,12 @@ ANSWER = 20_000
 
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection").
 FORMULA = "=+-@\t\r\n＝＋－＠"
+_SIGNS = FORMULA.replace("\t\r\n", "")
+# What separates cells depends on the country and on what is chosen when a file is opened, and
+# quotes are quotes only where a cell begins. So a cell may begin after any of these within a text
+# (not after a comma: there our own quotes hold), and then blanks or quotes may come first.
+_SEPARATORS = ";\t\n\r"
+_BEFORE_CELL = re.compile(r"[;\s\"]+")
 
 
 def _visible_table() -> dict[int, str]:
@@ -56,9 +62,37 @@ def number(value: float) -> str:
 
 
 def cell(text: str) -> str:
-    """A text for a CSV file that no spreadsheet takes for a formula."""
-    text = visible(text)
+    """A text for a CSV file that no spreadsheet takes for a formula, nor any part of it."""
+    text = guard_inside(visible(text))
     return f"'{text}" if text.startswith(tuple(FORMULA)) else text
+
+
+def guard_inside(text: str) -> str:
+    """With an apostrophe before each formula that would begin a cell if the text were split."""
+
+    def guard(match: re.Match[str]) -> str:
+        before, following = match[0], text[match.end() : match.end() + 1]
+        begins = match.start() == 0 or any(char in _SEPARATORS for char in before)
+        return f"{before}'" if begins and following and following in _SIGNS else before
+
+    return _BEFORE_CELL.sub(guard, text)
+
+
+def _blank(char: str) -> bool:
+    return char not in _SEPARATORS and (char == '"' or char.isspace())
+
+
+def unguard_inside(text: str) -> str:
+    """What ``guard_inside`` was given."""
+    pieces, done = [], 0
+    for match in re.finditer(rf"(?<=[;\s\"])'(?=[{re.escape(_SIGNS)}])", text):
+        place = match.start()
+        while place and _blank(text[place - 1]):
+            place -= 1
+        if place == 0 or text[place - 1] in _SEPARATORS:
+            pieces.append(text[done : match.start()])
+            done = match.end()
+    return "".join([*pieces, text[done:]])
 
 
 def prose(text: str) -> Markup:
