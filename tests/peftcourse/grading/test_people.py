@@ -177,6 +177,13 @@ def test_the_other_systems_names_are_no_participants():
     assert [line["ID"] for line in lines([one], "canvas")] == ["", "77"]
 
 
+def test_a_file_called_as_a_participant_is_none():
+    rows = [row("Participant 2001", 10), row("participant 2001-3fa9c1"), row("ann")]
+    rows.append(row("x", person=Person(MOODLE, "Alice Smith", "2001")))
+    found = [line["Identifier"] for line in lines(rows, "moodle")]
+    assert sorted(found) == ["", "", "Participant 2001", "ann"]
+
+
 def test_a_row_keeps_its_person_in_the_journal():
     one = row("ann", person=Person(MOODLE, "Ann", "7"))
     assert Row.from_json(one.as_json()) == one

@@ -86,7 +86,7 @@ def _moodle(rows: list[Row], lesson: Lesson) -> str:
     for name, number_, theirs in _people(rows, MOODLE):
         lines.append(
             [
-                f"Participant {number_}" if number_ else cell(name),
+                f"Participant {number_}" if number_ else cell(_no_participant(name)),
                 cell(name),
                 _total(theirs),
                 number(lesson.points),
@@ -95,6 +95,11 @@ def _moodle(rows: list[Row], lesson: Lesson) -> str:
             ]
         )
     return to_csv(lines)
+
+
+def _no_participant(name: str) -> str:
+    """A name that no system gave, and none if Moodle would take it for somebody's number."""
+    return "" if name.casefold().startswith("participant") else name
 
 
 def _canvas(rows: list[Row], lesson: Lesson) -> str:
