@@ -7,6 +7,7 @@ from peftcourse.exercises.lora import (
     cases,
     counting,
     forward,
+    forward_symptoms,
     layer,
     loading,
     loss,
@@ -85,7 +86,7 @@ PARTS = (
         probe=probes.forward,
         solution=forward.LoRALinear,
         mutants=forward.FORWARD,
-        symptoms=forward.FORWARD_SYMPTOMS,
+        symptoms=forward_symptoms.FORWARD_SYMPTOMS,
         most_pairs=30,
     ),
     Exercise(
