@@ -257,6 +257,8 @@ def is_telling(ratio: float | None) -> bool:
     if not ratio or not math.isfinite(ratio):
         return False
     factor = max(abs(ratio), 1 / abs(ratio))
+    if math.isinf(factor):  # one over a number that only just is one
+        return False
     return factor > 1.5 and math.isclose(factor, round(factor), rel_tol=1e-6)
 
 

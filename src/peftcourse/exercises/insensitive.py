@@ -32,6 +32,8 @@ def constant(expected: Sequence[Outcome], outcomes: Sequence[Outcome]) -> list[E
         right, seen = ([one.get(part) for one in some] for some in (expected, outcomes))
         if any(not isinstance(value, (int, float)) for value in (*right, *seen)):
             continue
+        if any(abs(value) > 1e300 for value in seen):  # more than a float can hold
+            continue
         if len(seen) > 2 and len(set(seen)) == 1 and len(set(right)) > 2:
             of = "" if part == "result" else f" of “{part}”"
             found.append(

@@ -40,6 +40,11 @@ def judge_init(case: Case, observed: Outcome) -> Verdict:
     if not _equal(A, observed.get("A repeated")):
         guess = "the values do not come from the generator that was passed in"
         return _wrong("A", "two different A from the same generator seed", guess, "unrepeatable")
+    for name in ("A with another seed", "A of a second adapter"):
+        other = observed.get(name)
+        if not isinstance(other, Tensor) or other.shape != A.shape or not other.isfinite().all():
+            guess = "torch.empty holds whatever was in memory: fill it"
+            return _wrong(name, "not a matrix of finite numbers", guess, "not-finite")
     if _equal(A, observed.get("A with another seed")):
         guess = "the generator that was passed in changes nothing: a seed is set inside"
         return _wrong("A", "the same A from two different generators", guess, "reseeded")

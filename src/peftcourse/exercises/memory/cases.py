@@ -21,6 +21,8 @@ def config(rng: Generator, *, tied: bool) -> dict[str, Any]:
     """A Llama with the keys of its ``config.json``."""
     kv_heads = integer(rng, 2, 8)
     heads = kv_heads * integer(rng, 2, 4)
+    if heads == kv_heads**2:  # keys would be as wide as if hidden were divided by their heads
+        heads += kv_heads
     hidden = heads * 2 * integer(rng, 8, 64)
     return {
         "vocab_size": integer(rng, 1_000, 150_000),
