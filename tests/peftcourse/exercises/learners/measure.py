@@ -183,6 +183,17 @@ def summary(found: Sequence[Result]) -> dict[str, dict[str, int]]:
     return dict(sorted(table.items()))
 
 
+def _with_the_others(
+    lessons: dict[str, dict[str, int]], seconds: dict[str, float], partly: bool
+) -> dict[str, dict]:
+    """The numbers to record; those of the lessons that were not measured stay as they are."""
+    before = json.loads(RECORD.read_text(encoding="utf-8"))["numbers"] if partly else {}
+    return {
+        "lessons": dict(sorted({**before.get("lessons", {}), **lessons}.items())),
+        "seconds": {**before.get("seconds", {}), **seconds},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="*", default=[101])
@@ -194,7 +205,8 @@ def main() -> None:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="verdicts on 100 seeds, causes on ten of them, into results/learner_answers.json",
+        help="verdicts on 100 seeds, causes on ten of them, into results/learner_answers.json; "
+        "with --only LESSON. this lesson's rows are replaced",
     )
     options = parser.parse_args()
     seeds = list(range(10)) if options.record else options.seeds
@@ -241,7 +253,7 @@ def main() -> None:
             "(of ten, for the cause); CPU seconds of one check of a wrong answer",
             command="python -m tests.peftcourse.exercises.learners.measure --record",
             seeds=[*seeds, *verdicts],
-            numbers={"lessons": table, "seconds": slowest_check(found)},
+            numbers=_with_the_others(table, slowest_check(found), bool(options.only)),
         )
 
 
