@@ -17,19 +17,19 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 BEGAN ?= $(shell date +%s)
 export BEGAN := $(BEGAN)
 
-.PHONY: help about-test about-book setup book serve test test-full test-lowest lint unit notebooks chapters browser gpu labs bench wheel format clean
+.PHONY: help setup book serve test test-full test-lowest lint unit notebooks chapters browser gpu labs bench wheel format clean
 .NOTPARALLEL:
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
 	  || sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
-# How long they took on two idle cores, set-up left out (README).
-about-test:
-	@echo "make test takes about 17 minutes on two cores, after set-up; a table of times ends it."
+# How long they took on two idle cores (README); said before the first stage.
+ABOUT_test := make test takes about 17 minutes on two cores after set-up; a table of times ends it.
+ABOUT_book := make book takes about 4 minutes on two cores after set-up, if every chapter has to run.
 
-about-book:
-	@echo "make book takes about 4 minutes on two cores, after set-up, if every chapter has to run."
+about-%:
+	@echo "$(ABOUT_$*)"
 
 setup: .venv/peftlab-installed ## make the virtual environment .venv (the others call it when needed)
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from benchmarks.wrong_answers import source as source_of
 from peftcourse.exercises import LESSONS, record
-from peftcourse.exercises.core import Exercise, Written
+from peftcourse.exercises.core import Exercise, Mutant, Written
 from peftcourse.labs import files
 from peftcourse.labs.generate import BEGIN, END
 from peftlab.errors import PeftlabError
@@ -172,7 +172,7 @@ def _code(exercise: Exercise, stub: str, solution: str) -> dict[str, list[Answer
     return {
         RIGHT: [Answer(RIGHT, right, exercise.points)],
         WRONG: [
-            Answer(WRONG, source_of(mutant.answer, name), mutant=mutant.id)
+            Answer(WRONG, _source(exercise, mutant, name), mutant=mutant.id)
             for mutant in exercise.mutants
         ],
         STUB: [Answer(STUB, stub)],
@@ -180,6 +180,12 @@ def _code(exercise: Exercise, stub: str, solution: str) -> dict[str, list[Answer
         NOT_PYTHON: [Answer(NOT_PYTHON, right.replace(":\n", "\n", 1))],
         ENDLESS: [Answer(ENDLESS, _with_first_line("while True: pass", solution))],
     }
+
+
+def _source(exercise: Exercise, mutant: Mutant, name: str) -> str:
+    if mutant.edits:
+        return source_of(exercise.solution, name, mutant.edits)
+    return source_of(mutant.answer, name)
 
 
 def _words(written: Written, stub: str) -> dict[str, list[Answer]]:

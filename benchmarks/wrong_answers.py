@@ -11,21 +11,28 @@ import ast
 import inspect
 import symtable
 import sys
+from collections.abc import Sequence
 from types import FunctionType
+
+from peftcourse.exercises.slips import Edit, changed
 
 Definition = ast.FunctionDef | ast.ClassDef
 
 
-def source(answer: FunctionType | type, name: str) -> str:
+def source(answer: FunctionType | type, name: str, edits: Sequence[Edit] = ()) -> str:
     """The text of a cell that defines ``name`` as this wrong answer.
 
     Args:
         answer: a mutant's function, lambda or class, defined at the top of a module. It may use
-            other definitions of that module, and names that the lab imports.
+            other definitions of that module, and names that the lab imports. For a slip, the
+            reference solution that it was made from.
         name: what the lab calls the answer. The mutant takes this name; the reference solution,
             if it has the same and the mutant builds on it, becomes ``first_`` and the name.
+        edits: the words of the solution that a slip changes.
     """
-    tree = ast.parse(inspect.getsource(sys.modules[answer.__module__]))
+    text = inspect.getsource(sys.modules[answer.__module__])
+    text = text.replace(inspect.getsource(answer), changed(answer, edits)) if edits else text
+    tree = ast.parse(text)
     definitions = {node.name: node for node in tree.body if isinstance(node, Definition)}
     wanted = answer.__name__
     if wanted == "<lambda>":

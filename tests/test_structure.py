@@ -57,6 +57,7 @@ OF_NO_LESSON = {
     "gpu": "make gpu: the notebooks on a GPU",
     "grading": "what grading a class takes",
     "import": "what `import peftlab` takes",
+    "learner": "answers that learners give, to the exercises of all lessons",
     "myths": "the appendix of common claims",
     "parity": "peftlab parity: every method beside its reference",
     "pretrain": "how the bundled model was made",

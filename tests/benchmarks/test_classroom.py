@@ -82,7 +82,8 @@ def test_learners_are_plausible():
     share = [sum(solved(x, hardest) for x in group) / len(group) for group in (good, weak)]
     assert share[0] > share[1] + 0.1
     mutants = Counter(learner.answers[easiest.id].mutant for learner in learners)
-    assert all(mutants[mutant.id] for mutant in easiest.mutants)
+    seen = sum(mutants[mutant.id] > 0 for mutant in easiest.mutants)
+    assert seen > 0.7 * len(easiest.mutants)
 
 
 def test_points_are_those_of_right_answers(made):

@@ -205,7 +205,7 @@ def test_the_coverage_table_links_to_the_chapters_there_are(build):
     chapter = b"---\norphan: true\n---\n# LoRA\n"
     html, warnings = build("```{coverage}\n```", **{"03_lora_md": chapter})
     assert warnings == ""
-    assert html.count('href="03_lora.html"') == 2
+    assert html.count('href="03_lora.html"') == 3
     assert "05_dora.html" not in html
 
 

@@ -94,15 +94,19 @@ def test_every_lab_and_solution_is_in_the_report_twice(problems, tmp_path, monke
 
     monkeypatch.setattr(gpu_notebooks, "missing", lambda: None)
     monkeypatch.setattr(gpu_notebooks, "run", run)
+    large = gpu_notebooks.Run("labs/your_7b.ipynb (7B shape)", True, 4, problems=problems)
+    monkeypatch.setattr(gpu_notebooks, "run_large", lambda threads: large)
     report = tmp_path / "gpu_notebooks.json"
     code = gpu_notebooks.main(["--jobs", "3", "--out", str(report)])
     assert code == (1 if problems else 0)
 
     numbers = json.loads(report.read_text(encoding="utf-8"))["numbers"]
-    listed = {(run["notebook"], run["four_bit"]) for run in numbers["runs"]}
+    *runs, last = numbers["runs"]
+    assert last["notebook"] == large.notebook
+    listed = {(run["notebook"], run["four_bit"]) for run in runs}
     files = [f"{path.parent.name}/{path.name}" for path in ROOT.glob("[ls]*s/*.ipynb")]
     assert listed == {(file, four_bit) for file in files for four_bit in (True, False)}
-    assert numbers["green"] == (0 if problems else 2 * len(files))
+    assert numbers["green"] == (0 if problems else 2 * len(files) + 1)
     assert ("it raised" in capsys.readouterr().err) == bool(problems)
 
 

@@ -24,7 +24,7 @@ def edited(solution: Any, edits: Sequence[Edit]) -> Any:
     Raises:
         PeftlabError: the words of an edit do not stand in the solution exactly once.
     """
-    source = _changed(solution, edits)
+    source = changed(solution, edits)
     space = dict(vars(sys.modules[solution.__module__]))
     name = f"<{solution.__name__} with {edits}>"
     # Annotations are left as text, as in the module that the source is from.
@@ -32,7 +32,12 @@ def edited(solution: Any, edits: Sequence[Edit]) -> Any:
     return space[solution.__name__]
 
 
-def _changed(solution: Any, edits: Sequence[Edit]) -> str:
+def changed(solution: Any, edits: Sequence[Edit]) -> str:
+    """The source of the solution with these words changed.
+
+    Raises:
+        PeftlabError: the words of an edit do not stand in the solution exactly once.
+    """
     source = _source(solution)
     for old, new in edits:
         if source.count(old) != 1:
@@ -52,7 +57,7 @@ def _source(solution: Any) -> str:
 def compatible(solution: Any, one: Sequence[Edit], other: Sequence[Edit]) -> bool:
     """Whether two slips change different words."""
     try:
-        _changed(solution, (*one, *other))
+        changed(solution, (*one, *other))
     except PeftlabError:
         return False
     return True

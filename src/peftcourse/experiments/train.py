@@ -198,8 +198,9 @@ def train(
         The history, from step 1 also when resumed.
 
     Raises:
-        PeftlabError: nothing would train, or something would in float16; there are no examples, an
-            adapter is merged, the groups or a checkpoint do not fit, or the loss is not finite.
+        PeftlabError: nothing would train, or something in float16 whose loss is scaled; there are
+            no examples, an adapter is merged, the groups or a checkpoint do not fit, or the loss is
+            not finite.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
@@ -212,8 +213,9 @@ def train(
         raise PeftlabError("own_step takes one batch and no penalty; leave accumulation at 1.")
     if config.patience and not validation:
         raise PeftlabError("early stopping needs validation examples; give train(..., validation).")
+    scaled = precision.autocast_dtype(next(iter(trained.values())).device) == torch.float16
     halves = [name for name, parameter in trained.items() if parameter.dtype == torch.float16]
-    if halves:
+    if scaled and halves:  # elsewhere they can train, and lesson 11 shows how badly
         raise PeftlabError(
             f"{halves[0]} trains in float16, which cannot hold AdamW's small numbers; make the "
             "parameters that train float32 first: model.float(). Autocast multiplies in 16 bit."
@@ -223,9 +225,7 @@ def train(
     device = next(iter(trained.values())).device
     pad_id = getattr(model.config, "pad_token_id", None) or 0  # masked, so any id will do
     optimizer = _optimizer(trained, groups, config)
-    scaler = torch.amp.GradScaler(
-        device.type, enabled=precision.autocast_dtype(device) == torch.float16
-    )
+    scaler = torch.amp.GradScaler(device.type, enabled=scaled)
     history, lowest = History(), _Lowest()
     if own_step is not None and scaler.is_enabled():
         print("this GPU trains in float16, and its loss has to be scaled: the library's step runs")

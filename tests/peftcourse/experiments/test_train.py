@@ -401,7 +401,7 @@ def test_a_float16_run_resumes_to_the_same_bits(old_gpu, tmp_path):
     assert same(parameters(resumed), parameters(whole))
 
 
-def test_parameters_in_float16_are_refused_before_anything_is_trained():
+def test_parameters_in_float16_are_refused_before_anything_is_trained(old_gpu):
     model = build("llama", torch.float16)
     with pytest.raises(PeftlabError, match=r"trains in float16.*model\.float\(\)"):
         train(model, examples(), TrainConfig(steps=1), progress=False)

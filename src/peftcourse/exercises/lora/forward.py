@@ -6,6 +6,7 @@ import math
 from functools import partial
 
 import torch
+import torch.nn.functional as F  # noqa: F401  (words of slips)
 from torch import Tensor, nn
 
 from peftcourse.exercises.core import slip
