@@ -119,7 +119,9 @@ class Coverage(BookDirective):
             if lesson.name in recorded
         ]
         total = row("td", "All lessons", *self.answer_sums(list(recorded.values())))
-        caption = text("Answers that learners give: what the checks make of them on 100 seeds (the cause: on ten)")
+        caption = text(
+            "Answers that learners give: what the checks make of them on 100 seeds (causes: on ten)"
+        )
         return table(caption, ANSWERS, rows, total)
 
     @staticmethod
