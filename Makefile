@@ -25,7 +25,7 @@ help: ## list what there is
 	  || sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
 # How long they took on two idle cores (README); said before the first stage.
-ABOUT_test := make test takes about 17 minutes on two cores after set-up; a table of times ends it.
+ABOUT_test := make test takes about 20 minutes on two cores after set-up; a table of times ends it.
 ABOUT_book := make book takes about 4 minutes on two cores after set-up, if every chapter has to run.
 
 about-%:
