@@ -14,7 +14,7 @@ from torch import Tensor
 
 from peftcourse.exercises import EXERCISES, LESSONS
 from peftcourse.exercises.explain import Reference
-from peftcourse.exercises.feedback import assess, assess_on
+from peftcourse.exercises.feedback import RAISED, WRONG_SHAPE, WRONG_VALUE, assess, assess_on
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,7 +44,7 @@ def test_a_mutant_fails_with_its_own_diagnosis(exercise, seeds):
         reference = Reference(exercise, seed)
         for mutant in exercise.mutants:
             report = assess_on(reference, mutant.answer)
-            assert not report.correct, (mutant.id, seed)
+            assert report.status in (WRONG_VALUE, WRONG_SHAPE, RAISED), (mutant.id, seed)
             named[mutant.id] += report.mutant == mutant.id
     rarely = [m.id for m in exercise.mutants if named[m.id] < 0.99 * len(seeds)]
     assert not rarely

@@ -36,10 +36,6 @@ def _shape(part: str, same: bool) -> When:
     return when
 
 
-def _no_tensor(part: str) -> When:
-    return lambda case, expected, observed: not isinstance(observed.get(part), Tensor)
-
-
 def _same_product(how: str) -> When:
     """A and B are not both right, but their product is."""
 

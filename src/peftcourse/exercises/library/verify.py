@@ -206,10 +206,6 @@ def _counted(part: str, more: bool, cause: str, action: str, kind: str | None = 
     return Symptom(part, cause, action, _counts(part, more, kind), decides=True)
 
 
-def _of_type(kind: str) -> When:
-    return lambda case, expected, observed: observed["missing"] == kind
-
-
 _ALL_OF_BOTH = "Compare all of the two shapes: model[name].shape != file[name].shape"
 _ALL_ZERO = "Ask whether any value differs from zero: not tensor.any()"
 _OWN = 'The adapter\'s tensors of the model are those with ".lora_" in their names'

@@ -22,7 +22,6 @@ def allocate(
 
 WAY = "1 - (step - warmup) / (last - warmup)"
 BUDGET = "math.floor(goal + (start - goal) * left**3)"
-TOP = "importance.flatten().topk(budget).indices"
 RANKS = "torch.bincount(kept, minlength=len(importance))"
 AS_MANY = "topk(min(budget, importance.numel()))"
 CUBE = "Raise what is left of the way, (1 − progress), to the third power"

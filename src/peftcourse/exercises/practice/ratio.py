@@ -20,7 +20,6 @@ TRAINS = " if p.requires_grad"
 FAST = 'if name.split(".")[-1] == "B"'
 SLOW = 'if name.split(".")[-1] != "B"'
 HIGH = '"lr": factor * rate'
-LOW = '"lr": rate'
 LAST_PART = "Look at the last part of the name: name.split('.')[-1] == 'B'"
 RATES = "B gets factor · rate, and everything else that trains gets rate"
 UNFROZEN = "Keep only parameters with requires_grad, in both groups"
