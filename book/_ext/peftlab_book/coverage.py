@@ -132,7 +132,7 @@ class Coverage(BookDirective):
             total.update(count)
         right = total["ok"] + total["REJECTED"]
         wrong = total.total() - right - total["open"]
-        named = f"{total['named']} ({total['named'] / wrong:.0%})"
+        named = f"{total['named']} ({total['named'] / wrong:.1%})"
         accepted = total["ACCEPTED"] + total["CRASHED"]
         return [str(n) for n in (wrong, accepted, named, total["other cause"], right)] + [
             str(total["REJECTED"])
