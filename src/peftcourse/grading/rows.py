@@ -32,8 +32,9 @@ class Result:
         cause: the likely cause; for a correct answer, what it means.
         action: what to do next.
         mutant: id of the known wrong answer that it matches, if any.
-        answer: the text of a written answer; of code, nothing is kept.
+        answer: the text of a written answer, whole.
         comment: what the person who marked a written answer wrote.
+        code: the learner's own code that was judged, for the page that they receive.
     """
 
     exercise: str
@@ -46,6 +47,20 @@ class Result:
     mutant: str | None = None
     answer: str = ""
     comment: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class StoppedCell:
+    """A learner's cell that was cut off, or that ended its process.
+
+    Attributes:
+        cell: its place in the notebook as it was handed in, from 1.
+        why: one sentence in the grader's own words.
+    """
+
+    cell: int
+    why: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,9 @@ class Row:
             handed in the progress file. Not checked, never used for points.
         seconds: what grading it took.
         person: whose it is, if a learning management system says so.
+        stopped: the cells that were cut off, whether or not an answer stands in them.
+        reading: how many of the notes, from the first, say how it was found and read; the others
+            say how it ran.
     """
 
     submission: str
@@ -74,6 +92,8 @@ class Row:
     times: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     person: Person | None = None
+    stopped: tuple[StoppedCell, ...] = ()
+    reading: int = 0
 
     @property
     def points(self) -> float:
@@ -92,5 +112,6 @@ class Row:
         """The row that ``as_json`` wrote."""
         results = tuple(Result(**result) for result in data["results"])
         person = Person(**data["person"]) if data.get("person") else None
+        stopped = tuple(StoppedCell(**cell) for cell in data.get("stopped", ()))
         plain = {"results": results, "notes": tuple(data["notes"]), "person": person}
-        return cls(**{**data, **plain})
+        return cls(**{**data, **plain, "stopped": stopped})
