@@ -1,7 +1,8 @@
 """What a grading run has done so far, so that a killed one goes on where it stopped.
 
 A row is one line of JSON, on disk before the next submission is begun. A later line of the same
-submission replaces an earlier one; a line that was cut off by a kill is ignored.
+submission replaces an earlier one, or says that the row is gone; a line that was cut off by a kill
+is ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from peftlab import __version__
 from peftlab.errors import PeftlabError
 
 RUN, ROWS, LOCK = "run.json", "journal.jsonl", ".lock"
+GONE = "gone"  # a line with this key holds the name of a row that is no more
 
 
 class Journal:
@@ -109,19 +111,24 @@ class Journal:
         with contextlib.suppress(FileNotFoundError):
             for line in (self.out / ROWS).read_text(encoding="utf-8").split("\n"):
                 with contextlib.suppress(ValueError, TypeError, KeyError):
-                    row = Row.from_json(json.loads(line))
+                    data = json.loads(line)
+                    if GONE in data:
+                        rows.pop(data[GONE], None)
+                        continue
+                    row = Row.from_json(data)
                     rows[row.submission] = row
         return rows
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Any]:
-        """Gives a function that adds a row and returns when it is on disk."""
+    def writing(self) -> Iterator[Callable[[Row | str], None]]:
+        """Gives a function that adds a row, or the name of one that is gone, to the disk."""
         path = self.out / ROWS
         torn = path.is_file() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
         with open(path, "a", encoding="utf-8") as file:
 
-            def add(row: Row) -> None:
-                file.write(json.dumps(row.as_json(), ensure_ascii=False) + "\n")
+            def add(row: Row | str) -> None:
+                data = {GONE: row} if isinstance(row, str) else row.as_json()
+                file.write(json.dumps(data, ensure_ascii=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
 

@@ -164,6 +164,7 @@ class Marker:
             dict(submission.times),
             round(time.monotonic() - started, 3),
             submission.person,
+            reading=len(submission.notes),
         )
 
     def _mark(self, part: Exercise | Written, submission: Submission, notes: list[str]) -> Result:

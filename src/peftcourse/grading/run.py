@@ -12,7 +12,8 @@ from peftcourse.exercises.registry import LESSONS, Lesson
 from peftcourse.grading import local, on_ray, reports
 from peftcourse.grading.journal import Journal
 from peftcourse.grading.marking import Marker, References, Task
-from peftcourse.grading.rows import Row
+from peftcourse.grading.moves import follow
+from peftcourse.grading.rows import UNREADABLE, Row
 from peftcourse.grading.sandbox import Limits
 from peftcourse.grading.submissions import LabOutline, Submission, collect
 from peftlab.errors import PeftlabError
@@ -42,8 +43,9 @@ def grade(
 ) -> list[Row]:
     """Grade a folder, a zip archive or a single notebook, and write every report.
 
-    Submissions that ``out`` has a row for are not graded again unless they have changed. Killed at
-    any moment, the same call goes on where it stopped and ends with the same ``grades.csv``.
+    Submissions that ``out`` has a row for are not graded again unless they have changed. A row
+    whose file was renamed moves with it; one whose file is not there any more goes. Killed at any
+    moment, the same call goes on where it stopped and ends with the same ``grades.csv``.
 
     Args:
         source: the submissions.
@@ -91,8 +93,12 @@ def grade(
         # Before anything is graded: what is wrong with a file of marks shows at once.
         reports.write_all(rows.values(), lesson, out, lms=lms)
         handed_in = collect(source, lesson, outline)
-        moved = _moved(handed_in, rows)
-        rows |= moved
+        moves = follow(handed_in, rows)
+        rows = moves.rows
+        for note in moves.notes():
+            say(f"note: {note}.")
+        # Marks move before the journal knows: killed in between, the next run does both again.
+        reports.move(out, lesson, moves.renamed, moves.dropped)
         chosen = _choose(handed_in, only)
         tasks = list(_tasks(chosen, rows, again))
         kept = len(chosen) - len(tasks)
@@ -110,8 +116,8 @@ def grade(
             marked = local.mark_all(tasks, marker, min(jobs, max(1, len(tasks))))
         written = time.monotonic()
         with journal.writing() as add:
-            for row in moved.values():
-                add(row)
+            for change in (*moves.changed, *moves.dropped):
+                add(change)
             for row in _bar(marked, len(tasks), progress):
                 whole = _merge(row, rows.get(row.submission), lesson)
                 add(whole)
@@ -152,27 +158,14 @@ def _choose(submissions: list[Submission], only: Collection[str]) -> list[Submis
     return [s for s in submissions if not only or s.name in only]
 
 
-def _moved(submissions: Iterable[Submission], rows: Mapping[str, Row]) -> dict[str, Row]:
-    """The rows that are there already and whose files lie elsewhere now, or are another's."""
-    found = {}
-    for new in submissions:
-        row = rows.get(new.name)
-        if (
-            row
-            and row.digest == new.digest
-            and (row.origin, row.person) != (new.origin, new.person)
-        ):
-            found[new.name] = replace(row, origin=new.origin, person=new.person)
-    return found
-
-
 def _tasks(
     submissions: Iterable[Submission], rows: Mapping[str, Row], again: set[str]
 ) -> Iterator[Task]:
     """What is left to do."""
     for submission in submissions:
         row = rows.get(submission.name)
-        if row is None or row.digest != submission.digest or submission.problem is not None:
+        unreadable = submission.problem is not None or (row and row.state == UNREADABLE)
+        if row is None or row.digest != submission.digest or unreadable:
             yield submission, None
         elif again:
             yield submission, again

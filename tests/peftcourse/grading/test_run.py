@@ -117,9 +117,14 @@ def test_only_what_changed_is_graded_again(classroom, tmp_path):
     assert len((out / journal.ROWS).read_text(encoding="utf-8").splitlines()) == 9
     assert said == ["7 of 8 submissions are graded already and have not changed."]
     assert points(second) == {**points(first), "learner 1": 2}
-    # A learner whose submission is gone keeps the row.
+    # A row goes with its file, and so does all that was written from it.
     shutil.rmtree(classroom / "learner 0")
-    assert points(grade(classroom, out)) == points(second)
+    said.clear()
+    left = {name: value for name, value in points(second).items() if name != "learner 0"}
+    assert points(grade(classroom, out, say=said.append)) == left
+    assert "1 row goes, its file is not among the submissions any more: learner 0" in said[0]
+    assert not (out / "feedback" / "learner 0.html").exists()
+    assert points(grade(classroom, out)) == left
 
 
 @walled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from peftcourse.exercises.registry import Lesson
@@ -10,12 +10,12 @@ from peftcourse.grading.reports.classroom import classroom_html
 from peftcourse.grading.reports.feedback import feedback_html
 from peftcourse.grading.reports.files import write
 from peftcourse.grading.reports.gradescope import results_json
-from peftcourse.grading.reports.marks import Mark, apply_marks, read_marks
+from peftcourse.grading.reports.marks import Mark, apply_marks, read_marks, rename
 from peftcourse.grading.reports.queue import written_csv, written_html
 from peftcourse.grading.reports.tables import LMS, grades_csv, lms_csv
 from peftcourse.grading.rows import Row
 
-__all__ = ["LMS", "Mark", "apply_marks", "read_marks", "write_all"]
+__all__ = ["LMS", "Mark", "apply_marks", "move", "read_marks", "write_all"]
 
 WRITTEN = "written.csv"
 
@@ -53,3 +53,19 @@ def write_all(rows: Iterable[Row], lesson: Lesson, out: Path, *, lms: str = "moo
         write(out / "feedback" / f"{row.submission}.html", feedback_html(row, lesson))
         write(out / "gradescope" / f"{row.submission}.json", results_json(row, lesson))
     return rows
+
+
+def move(out: Path, lesson: Lesson, renamed: Mapping[str, str], dropped: Iterable[str]) -> None:
+    """Give marks to the new names of submissions, and take away the files of rows that are gone.
+
+    Args:
+        out: The folder.
+        lesson: What the rows are graded against.
+        renamed: Old name → new name.
+        dropped: Names that no row has any more.
+    """
+    if renamed and (marks := read_marks(out / WRITTEN)):
+        write(out / WRITTEN, written_csv((), lesson, rename(marks, renamed)))
+    for name in dropped:
+        (out / "feedback" / f"{name}.html").unlink(missing_ok=True)
+        (out / "gradescope" / f"{name}.json").unlink(missing_ok=True)

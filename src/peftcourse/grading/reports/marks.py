@@ -173,6 +173,19 @@ def _merged(where: str, key: Key, one: Mark | None, other: Mark) -> Mark:
     )
 
 
+def rename(marks: Mapping[Key, Mark], names: Mapping[str, str]) -> dict[Key, Mark]:
+    """The marks of submissions that have another name now, under that name.
+
+    A mark that is there under the new name already stays, unless it says nothing.
+    """
+    moved: dict[Key, Mark] = {}
+    for (submission, exercise, digest), mark in marks.items():
+        key = names.get(submission, submission), exercise, digest
+        if key not in moved or moved[key].empty or (submission not in names and not mark.empty):
+            moved[key] = mark
+    return moved
+
+
 def guarded(text: str) -> str:
     """With an apostrophe where a spreadsheet would take the text for a formula or a number."""
     text = guard_inside(text)
