@@ -15,6 +15,8 @@ from peftlab.memory.settings import METHODS, OPTIMIZERS
 from peftlab.memory.table import COMPONENTS
 
 GB = 1e9
+# These keep a tensor's states elsewhere, or in fewer bits, from a number of elements on.
+BY_SIZE = ("adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")
 CAUSAL = [name for name in PRESETS if not name.startswith("bert")]
 
 
@@ -57,12 +59,32 @@ def test_components_sum_to_the_peak_and_none_is_negative(run):
 @given(runs(), st.sampled_from(("batch_size", "seq_len", "rank", "tokens")), st.integers(1, 100))
 def test_more_needs_no_less(run, field, more):
     model, settings = run
+    if field in ("rank", "tokens") and settings["optimizer"] in BY_SIZE:
+        settings["optimizer"] = "adamw_32bit"
     before = estimate(model, Settings(**settings))
     grown = settings | {field: settings[field] + more}
     after = estimate(model, Settings(**grown))
     assert after.peak_bytes >= before.peak_bytes
     assert after.trained >= before.trained
     assert after.flops >= before.flops
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "ranks", "paged"),
+    [
+        ("smollm2-135m", "adamw_8bit", (7, 8), False),  # 7 · 576 < 4096 ≤ 8 · 576
+        ("llama-3.2-1b", "paged_adamw_32bit", (42, 49), True),  # 42 · 2048 < 100,000 ≤ 49 · 2048
+    ],
+)
+def test_a_larger_tensor_may_have_smaller_states(model, optimizer, ranks, paged):
+    """From a number of elements on, bitsandbytes keeps a tensor's states in 8 bits or in managed
+    memory; a rank that takes a tensor there needs less than the one before it."""
+    small, large = (
+        estimate(model, Settings(rank=rank, optimizer=optimizer, batch_size=1, seq_len=1))
+        for rank in ranks
+    )
+    assert large.trained > small.trained and large.peak_bytes < small.peak_bytes
+    assert (large.paged_bytes > small.paged_bytes == 0) == paged
 
 
 @hypothesis_settings(deadline=None)
