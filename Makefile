@@ -78,10 +78,13 @@ lint: setup ## check style, and that the labs are what their sources generate
 	  "Edit the .md under solutions/, then run .venv/bin/peftlab labs build." \
 	  $(VENV)/peftlab labs check
 
-unit: setup ## run the tests of the library, the exercises and the command line
-	$(STAGE) "Tests: the library, the exercises, the command line" \
+unit: setup ## run the tests of the library, then those of the exercises and the command line
+	$(STAGE) "Tests: the library, and that they reach nearly all of its lines" \
 	  "Run one again with .venv/bin/python -m pytest PATH::NAME; .venv/bin/coverage report names lines." \
-	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --cov --cov-report=
+	  env $(PYTEST) $(WORKERS) --cov --cov-report= tests/peftlab
+	$(STAGE) "Tests: the exercises, the command line, the book, the tools" \
+	  "Run one again with .venv/bin/python -m pytest PATH::NAME." \
+	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --ignore=tests/peftlab
 
 notebooks: setup ## run the solutions (outputs compared) and the student labs (on a small model)
 	$(STAGE) "Notebooks: solutions, stored outputs compared; student labs, unsolved, on a small model" \

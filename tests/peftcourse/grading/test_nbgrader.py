@@ -22,23 +22,36 @@ LESSON = LESSONS["01_memory"]
 CHECKED = {f"{exercise.slug}-check": exercise.points for exercise in LESSON.exercises}
 WRITTEN = {written.slug: written.points for written in LESSON.written}
 
-# Prints what the gradebook holds of every submission, or first enters a mark for words.
-GRADEBOOK = """
+# Takes the steps of a course, and prints what each one said. All of them in one process: to start
+# nbgrader takes longer than most of them.
+STEPS = """
 import json, sys
 from nbgrader.api import Gradebook
+from nbgrader.apps.nbgraderapp import NbGraderApp
 
-lab, student, *marks = sys.argv[1:]
-with Gradebook("sqlite:///gradebook.db") as book:
-    for mark in marks:
-        name, points = mark.split("=")
-        grade = book.find_grade(name, lab, lab, student)
-        grade.manual_score, grade.needs_manual_grade = float(points), False
-        book.db.commit()
-    [notebook] = book.find_submission(lab, student).notebooks
-    print(json.dumps({
-        grade.name: [grade.score, grade.max_score, grade.needs_manual_grade]
-        for grade in notebook.grades
-    }))
+def nbgrader(*command):
+    app = NbGraderApp()
+    app.initialize(list(command))
+    app.subapp.start()
+    type(app.subapp).clear_instance()
+
+def grades(lab, student, *marks):
+    # What the gradebook holds, after it got these marks for words.
+    with Gradebook("sqlite:///gradebook.db") as book:
+        for mark in marks:
+            name, points = mark.split("=")
+            grade = book.find_grade(name, lab, lab, student)
+            grade.manual_score, grade.needs_manual_grade = float(points), False
+            book.db.commit()
+        [notebook] = book.find_submission(lab, student).notebooks
+        print(json.dumps({
+            grade.name: [grade.score, grade.max_score, grade.needs_manual_grade]
+            for grade in notebook.grades
+        }))
+
+for name, *arguments in json.loads(sys.argv[1]):
+    globals()[name](*arguments)
+    print(end="\\0")
 """
 
 pytestmark = [
@@ -80,34 +93,59 @@ class Course:
         path = self.folder / place / LESSON.name / f"{LESSON.name}{suffix}"
         return path.read_text(encoding="utf-8")
 
-    def run(self, *command: str) -> str:
+    def run(self, *steps: tuple[str, ...]) -> list[str]:
+        """What each step prints: ``("nbgrader", command, ...)``, or ``("grades", lab, student,
+        mark, ...)`` for score, most points, and whether a person has to mark it, by cell."""
         done = subprocess.run(
-            [sys.executable, *command],
+            [sys.executable, "-c", STEPS, json.dumps(steps)],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout.split("\0")[:-1]
 
-    def nbgrader(self, *command: str) -> str:
-        return self.run("-m", "nbgrader", *command)
 
-    def grades(self, student: str, *marks: str) -> dict[str, list]:
-        """Score, most points, and whether a person has to mark it, by cell."""
-        return json.loads(self.run("-c", GRADEBOOK, LESSON.name, student, *marks))
+def first_exercise(file: Path, change: tuple[str, str] = ("", "")) -> Path:
+    """The solution of lab 03 up to the check of its first exercise, with a change to the answer."""
+    delta = find("lora.delta")
+    notebook = nbformat.read(solution("03_lora"), 4)
+    last = next(i for i, cell in enumerate(notebook.cells) if cell.id == delta.slug) + 1
+    notebook.cells = notebook.cells[: last + 1]
+    answer = notebook.cells[last - 1]
+    assert change[0] in answer.source
+    answer.source = answer.source.replace(*change)
+    nbformat.write(notebook, file)
+    return file
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory) -> Course:
-    """A course in which one learner has handed in the solution and one the lab as it was."""
+    """A course in which one learner has handed in the solution and one the lab as it was.
+
+    A person has given all points for the words of the first.
+    """
     course = Course(tmp_path_factory.mktemp("course"))
     course.put(solution(), "source")
-    course.nbgrader("generate_assignment", LESSON.name)
     course.put(solution(), "submitted/solved")
     course.put(lab(), "submitted/unsolved")
-    course.nbgrader("autograde", LESSON.name)
+    right = first_exercise(course.folder / "right.ipynb")
+    wrong = first_exercise(course.folder / "wrong.ipynb", ("alpha / rank", "alpha"))
+    name, marks = LESSON.name, [f"{slug}={points}" for slug, points in WRITTEN.items()]
+    said = course.run(
+        ("nbgrader", "generate_assignment", name),
+        ("nbgrader", "autograde", name),
+        ("grades", name, "solved"),
+        ("grades", name, "unsolved"),
+        ("grades", name, "solved", *marks),
+        ("nbgrader", "generate_feedback", name),
+        ("nbgrader", "export"),
+        ("nbgrader", "validate", str(right)),
+        ("nbgrader", "validate", str(wrong)),
+    )
+    course.solved, course.unsolved, course.marked = map(json.loads, said[2:5])
+    course.right, course.wrong = said[-2:]
     return course
 
 
@@ -124,7 +162,7 @@ def test_what_nbgrader_hands_out_is_the_lab(course):
 
 
 def test_the_solution_has_full_marks_and_words_wait_for_a_person(course):
-    grades = course.grades("solved")
+    grades = course.solved
     assert grades.keys() == CHECKED.keys() | WRITTEN.keys()
     assert {name: grades[name] for name in CHECKED} == {
         name: [points, points, False] for name, points in CHECKED.items()
@@ -135,7 +173,7 @@ def test_the_solution_has_full_marks_and_words_wait_for_a_person(course):
 
 
 def test_the_unsolved_lab_has_none_and_there_is_nothing_to_mark(course):
-    assert course.grades("unsolved") == {
+    assert course.unsolved == {
         name: [0, points, False] for name, points in (CHECKED | WRITTEN).items()
     }
 
@@ -151,13 +189,10 @@ def test_nothing_but_the_checks_of_what_is_missing_fails(course):
 
 
 def test_marks_for_words_are_added_and_feedback_is_returned(course):
-    marks = [f"{slug}={points}" for slug, points in WRITTEN.items()]
-    assert not any(waits for _, _, waits in course.grades("solved", *marks).values())
-    course.nbgrader("generate_feedback", LESSON.name)
+    assert not any(waits for _, _, waits in course.marked.values())
     for student, status in (("solved", "correct"), ("unsolved", "not attempted")):
         page = course.get(f"feedback/{student}", ".html")
         assert all(f"{status} · {exercise.id}" in page for exercise in LESSON.exercises)
-    course.nbgrader("export")
     with (course.folder / "grades.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     assert {name: (float(row["score"]), float(row["max_score"])) for name, row in rows.items()} == {
@@ -166,17 +201,7 @@ def test_marks_for_words_are_added_and_feedback_is_returned(course):
     }
 
 
-def test_validate_tells_a_wrong_answer_from_a_right_one(course, tmp_path):
+def test_validate_tells_a_wrong_answer_from_a_right_one(course):
     """What a learner may run before handing in; here on the first exercise of another lab."""
-    delta = find("lora.delta")
-    notebook = nbformat.read(solution("03_lora"), 4)
-    last = next(i for i, cell in enumerate(notebook.cells) if cell.id == delta.slug) + 1
-    notebook.cells = notebook.cells[: last + 1]
-    nbformat.write(notebook, tmp_path / "right.ipynb")
-    assert "Success!" in course.nbgrader("validate", str(tmp_path / "right.ipynb"))
-
-    answer = notebook.cells[last - 1]
-    answer.source = answer.source.replace("alpha / rank", "alpha")
-    nbformat.write(notebook, tmp_path / "wrong.ipynb")
-    told = course.nbgrader("validate", str(tmp_path / "wrong.ipynb"))
-    assert "VALIDATION FAILED ON 1 CELL" in told and "α instead of α/r?" in told
+    assert "Success!" in course.right
+    assert "VALIDATION FAILED ON 1 CELL" in course.wrong and "α instead of α/r?" in course.wrong
