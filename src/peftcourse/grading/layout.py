@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from peftcourse.grading.attempts import Attempt, Names, counting
 from peftcourse.grading.members import is_notebook, is_progress, is_zip, printable
-from peftcourse.grading.people import Person, split
+from peftcourse.grading.people import Person, number_of_file, split
 
 # Files that a learner may hand in instead of a notebook; others, such as a list of the class that
 # lies in the same folder, are no submissions.
@@ -38,6 +39,7 @@ class File:
         origin: the same for people.
         content: what the caller made of a notebook or a progress file; None for other files.
         problem: why there is no content.
+        number: what the learning management system gave the file, if it numbers files.
     """
 
     name: str
@@ -45,6 +47,11 @@ class File:
     origin: str
     content: Any = None
     problem: str = ""
+    number: int = 0
+
+    @property
+    def attempt(self) -> Attempt:
+        return Attempt(self.label, self.path, self.number, not self.problem)
 
     @property
     def label(self) -> str:
@@ -92,11 +99,16 @@ class Folder:
             self.folders[name] = Folder(label, path, printable("/".join(path)), person=person)
         return self.folders[name]
 
+    def places(self) -> Iterator[tuple[File, Folder]]:
+        """All files here and below, each with the folder that it lies in."""
+        for file in self.files:
+            yield file, self
+        for folder in self.folders.values():
+            yield from folder.places()
+
     def everything(self) -> Iterator[File]:
         """All files here and below."""
-        yield from self.files
-        for folder in self.folders.values():
-            yield from folder.everything()
+        return (file for file, _ in self.places())
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,7 @@ class Found:
         problem: why there is no notebook, or why it cannot be read.
         notes: how it was chosen.
         person: whose it is, if a learning management system says so.
+        file: the notebook, or what was handed in instead; None if it is a folder.
     """
 
     label: str
@@ -122,6 +135,11 @@ class Found:
     problem: str = ""
     notes: tuple[str, ...] = ()
     person: Person | None = None
+    file: File | None = None
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.file is not None and is_notebook(self.file.name)
 
 
 class Layout:
@@ -132,9 +150,7 @@ class Layout:
         self.lab = lab
         self.root = Folder(label)
         self._sectioned = False  # whether folders without a person are sections of the class
-        # What browsers and Jupyter make of a name that is taken: "03_lora (1)", "03_lora-Copy1".
-        # Nothing is given back (+): a name of 30,000 blanks would take half a minute otherwise.
-        self._copy = re.compile(rf"{re.escape(lab)}[-_ ]*+(copy)?+ *+\(?+\d*+\)?", re.IGNORECASE)
+        self._names = Names(lab)
 
     def add_folder(self, path: tuple[str, ...], origin: str) -> None:
         """Add a folder or zip, which may turn out to be empty."""
@@ -146,7 +162,8 @@ class Layout:
         folder = self._folder(path[:-1])
         if person:
             folder = folder.enter(person.label, person)
-        folder.files.append(File(name, path, origin, content, problem))
+        number = number_of_file(path[-1])
+        folder.files.append(File(name, path, origin, content, problem, number))
         if is_notebook(name):
             self._mark(folder.path)
 
@@ -164,7 +181,7 @@ class Layout:
             found = self._of_learner(root, root.label)
         else:
             found = self._of_class(root, "")
-        return sorted(found, key=lambda one: one.path)
+        return sorted(self._one_each(found), key=lambda one: one.path)
 
     def _folder(self, path: tuple[str, ...]) -> Folder:
         folder = self.root
@@ -199,7 +216,7 @@ class Layout:
         exact = [file for file in folder.notebooks if self._is_lab(file.label)]
         if exact:  # a zip may hold a name twice: unpacked, the last one would stay
             return next((file for file in reversed(exact) if not file.problem), exact[-1])
-        copies = [file for file in folder.notebooks if self._copy.fullmatch(file.label)]
+        copies = [file for file in folder.notebooks if self._names.copy(file.label)]
         return copies[0] if len(copies) == 1 else None
 
     def _lab_folder(self, folder: Folder) -> Folder | None:
@@ -207,7 +224,26 @@ class Layout:
         return next((below for below in folder.holders if self._is_lab(below.label)), None)
 
     def _is_lab(self, label: str) -> bool:
-        return label.lower() == self.lab.lower()
+        return self._names.exact(label)
+
+    def _one_each(self, found: Iterable[Found]) -> Iterator[Found]:
+        """One for each learner whom a system names, though two folders hold their work.
+
+        Another name with the same number may be somebody of another course: that is another row.
+        """
+        theirs: dict[Person, list[Found]] = {}
+        for one in found:
+            if one.person is None:
+                yield one
+            else:
+                theirs.setdefault(one.person, []).append(one)
+        for several in theirs.values():
+            files = {one.file.path: one for one in several if one.is_notebook}
+            if files:
+                attempts = [one.file.attempt for one in files.values()]
+                yield files[counting(attempts, self._names).path]
+            else:
+                yield several[0]
 
     def _of_class(self, folder: Folder, prefix: str) -> Iterator[Found]:
         """Each file and each folder is somebody's."""
@@ -224,6 +260,9 @@ class Layout:
 
     def _of_learner(self, folder: Folder, label: str) -> Iterator[Found]:
         """One learner's folder, as far as one can tell."""
+        if folder.person and folder.holds_notebook:
+            yield self._of_person(folder, label)
+            return
         own = self._own(folder)
         lab = self._lab_folder(folder)
         if own:
@@ -237,9 +276,19 @@ class Layout:
         elif len(folder.notebooks) == 1 and not folder.holders:
             yield _found(label, folder.notebooks[0], folder.progress)
         elif not folder.notebooks and len(folder.holders) == 1:
-            yield from self._of_learner(folder.holders[0], label)
+            (only,) = folder.holders
+            yield from self._of_learner(only, f"{label}-{only.label}" if only.person else label)
         else:
             yield from self._of_several(folder, label)
+
+    def _of_person(self, folder: Folder, label: str) -> Found:
+        """What counts of all that lies in the folder of somebody whom a system names."""
+        places = {file.path: (file, inside) for file, inside in folder.places()}
+        attempts = [file.attempt for file, _ in places.values() if is_notebook(file.name)]
+        file, inside = places[counting(attempts, self._names).path]
+        others = [place for place in places if place != file.path and is_notebook(place[-1])]
+        found = _found(label, file, inside.progress or folder.progress, _passed_over(others))
+        return replace(found, person=folder.person)
 
     def _of_several(self, folder: Folder, label: str) -> Iterator[Found]:
         """A learner who handed in several notebooks, or a class among others."""
@@ -266,7 +315,9 @@ def _found(label: str, file: File, progress: Any, notes: Iterable[str] = ()) -> 
     problem = file.problem
     if not problem and not is_notebook(file.name):
         problem = "it is not a notebook: hand in the .ipynb file"
-    return Found(label, file.path, file.origin, file.content, progress, problem, tuple(notes))
+    return Found(
+        label, file.path, file.origin, file.content, progress, problem, tuple(notes), file=file
+    )
 
 
 def _is_section(folder: Folder) -> bool:
@@ -277,6 +328,15 @@ def _is_section(folder: Folder) -> bool:
 
 def _notebooks(files: Iterable[File]) -> int:
     return sum(is_notebook(file.name) for file in files)
+
+
+def _passed_over(others: Sequence[tuple[str, ...]]) -> list[str]:
+    """A note on the other notebooks of a learner."""
+    if not others:
+        return []
+    named = ", ".join(f"“{printable(path[-1])}”" for path in others[:FEW])
+    more = f" and {len(others) - FEW} more" if len(others) > FEW else ""
+    return [f"of {len(others) + 1} notebooks this one counts; not looked at: {named}{more}"]
 
 
 def _left_out(folder: Folder, chosen: Iterable[File]) -> list[str]:

@@ -18,9 +18,11 @@ from peftcourse.exercises.observe import Case, Observation
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading import wire
 from peftcourse.grading.rows import (
+    ANOTHER_LAB,
     AWAITS,
-    GRADED,
     MISSING,
+    NO_NOTEBOOK,
+    STATES,
     STOPPED,
     UNJUDGED,
     UNREADABLE,
@@ -29,6 +31,7 @@ from peftcourse.grading.rows import (
 )
 from peftcourse.grading.sandbox import LOST, Limits, Ran, Sandbox
 from peftcourse.grading.submissions import LabOutline, Submission
+from peftcourse.grading.written import Words
 
 # A submission, and the ids of its exercises to mark (None: all).
 Task = tuple[Submission, Collection[str] | None]
@@ -36,7 +39,8 @@ Task = tuple[Submission, Collection[str] | None]
 # Longer sources are no answers; they would only keep the parser busy.
 MAX_CODE = 100_000  # characters of one cell
 MAX_OTHERS = 300_000  # characters of all other cells together
-MAX_WRITTEN = 20_000  # characters of a written answer
+MAX_WRITTEN = 100_000  # characters of a written answer
+MAX_BESIDE = 20_000  # characters of texts beside it
 
 _MISSING = (
     "no cell of the notebook holds this answer",
@@ -150,7 +154,7 @@ class Marker:
         wanted = [p for p in self._lesson.parts if parts is None or p.id in parts]
         notes = list(submission.notes)
         if submission.problem is not None:
-            results = tuple(unread(part, submission.problem) for part in wanted)
+            results = tuple(unread(part, submission.state, submission.problem) for part in wanted)
             notes.append(submission.problem)
         else:
             results = tuple(self._mark(part, submission, notes) for part in wanted)
@@ -158,7 +162,7 @@ class Marker:
             submission.name,
             submission.origin,
             submission.digest,
-            GRADED if submission.problem is None else UNREADABLE,
+            submission.state,
             results,
             tuple(notes),
             dict(submission.times),
@@ -168,11 +172,9 @@ class Marker:
         )
 
     def _mark(self, part: Exercise | Written, submission: Submission, notes: list[str]) -> Result:
-        answer = submission.answers.get(part.id)
         if isinstance(part, Written):
-            if answer is None:
-                return Result(part.id, 0, part.points, feedback.NOT_ATTEMPTED, *_UNWRITTEN)
-            return Result(part.id, 0, part.points, AWAITS, answer=answer[:MAX_WRITTEN])
+            return _written(part, submission.words.get(part.id))
+        answer = submission.answers.get(part.id)
         if answer is None:
             return Result(part.id, 0, part.points, MISSING, *_MISSING)
         if answer.strip() in ("", self._outline.stubs[part.id].strip()):
@@ -299,17 +301,39 @@ def _quoted(text: str) -> str:
 # --- results --------------------------------------------------------------------------------------
 
 
-def unread(part: Exercise | Written, problem: str) -> Result:
-    """The result of any exercise in a notebook that could not be read."""
+_ADVICE = {
+    UNREADABLE: "Open it in Jupyter, save it, and hand in the .ipynb file",
+    ANOTHER_LAB: "Hand in the notebook of this lab",
+    NO_NOTEBOOK: "Hand in the .ipynb file",
+}
+
+
+def unread(part: Exercise | Written, state: str, problem: str) -> Result:
+    """The result of any exercise where there is no notebook to grade."""
+    why = STATES[state].rstrip(".").lower()
+    return Result(part.id, 0, part.points, MISSING, problem, why, _ADVICE[state])
+
+
+def _written(part: Written, words: Words | None) -> Result:
+    """A written answer, whole, for a person to mark."""
+    if words is None or not words.text:
+        return Result(part.id, 0, part.points, feedback.NOT_ATTEMPTED, *_UNWRITTEN)
     return Result(
         part.id,
         0,
         part.points,
-        MISSING,
-        problem,
-        "the notebook could not be read",
-        "Open it in Jupyter, save it, and hand in the .ipynb file",
+        AWAITS,
+        answer=_up_to(words.text, MAX_WRITTEN),
+        beside=_up_to(words.beside, MAX_BESIDE),
+        pictures=words.pictures,
     )
+
+
+def _up_to(text: str, most: int) -> str:
+    """A text, or its beginning and how much more there is."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n\n[{len(text) - most:,} more characters: open the notebook]"
 
 
 def _from_report(exercise: Exercise, report: feedback.Report) -> Result:

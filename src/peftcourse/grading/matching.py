@@ -8,13 +8,15 @@ answer can be found, and a note says where it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from peftcourse.exercises.core import Exercise, Written
+from peftcourse.exercises.core import Exercise
 from peftcourse.exercises.registry import Lesson
+from peftcourse.grading import written
 from peftcourse.grading.notebooks import Cell
 from peftcourse.grading.outline import LabOutline, plain
+from peftcourse.grading.pictures import Album
+from peftcourse.grading.written import Words
 
 _SEVERAL = "there are {} answer cells; the last one filled in counts"
 
@@ -27,20 +29,27 @@ class Answers:
         by_exercise: exercise id → source of its answer cell; none where there is none.
         others: sources of the other code cells, without those that the lab itself holds.
         notes: where an answer was found, if not in its place.
+        words: exercise id → what was written in answer to it, for those that ask for words.
     """
 
     by_exercise: dict[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    words: dict[str, Words] = field(default_factory=dict)
 
 
-def match(cells: tuple[Cell, ...], lesson: Lesson, lab: LabOutline) -> Answers:
-    """Find the answer to each exercise of a lesson."""
-    return _Matching(cells, lesson, lab).answers()
+def match(
+    cells: tuple[Cell, ...], lesson: Lesson, lab: LabOutline, album: Album | None = None
+) -> Answers:
+    """Find the answer to each exercise of a lesson; pictures in answers go to the album."""
+    return _Matching(cells, lesson, lab, album or Album(None)).answers()
 
 
 class _Matching:
-    def __init__(self, cells: tuple[Cell, ...], lesson: Lesson, lab: LabOutline) -> None:
+    def __init__(
+        self, cells: tuple[Cell, ...], lesson: Lesson, lab: LabOutline, album: Album
+    ) -> None:
+        self.album = album
         self.cells = cells
         self.lesson = lesson
         self.lab = lab
@@ -62,9 +71,13 @@ class _Matching:
             if place is not None:
                 self.found.by_exercise[exercise.id] = self.cells[place].source
                 used.add(place)
-        for written in self.lesson.written:
-            if text := self._words(written):
-                self.found.by_exercise[written.id] = text
+        for exercise_id, words in written.answers(
+            self.cells, self.keys, self.lesson, self.lab, self.album
+        ).items():
+            if words.text:
+                self.found.by_exercise[exercise_id] = words.text
+            self.found.words[exercise_id] = words
+            self.found.notes += words.notes
         self.found.others = tuple(
             cell.source
             for i, cell in enumerate(self.cells)
@@ -98,33 +111,10 @@ class _Matching:
             and not self._is_labs(cell)
         ]
 
-    def _words(self, written: Written) -> str:
-        """What was written, or "" if nothing was."""
-        untouched = ("", plain(self.lab.stubs[written.id]))
-        placed = [i for i, key in enumerate(self.keys) if key == written.slug]
-        edited = [i for i in placed if plain(self.cells[i].source) not in untouched]
-        if edited:
-            if len(placed) > 1:
-                self._note(written, _SEVERAL.format(len(placed)))
-            return self.cells[edited[-1]].source
-        heading = f"### Exercise `{written.id}`"
-        start = [i for i, cell in enumerate(self.cells) if cell.source.startswith(heading)]
-        text = "\n\n".join(self._below(max(placed or start, default=len(self.cells)), placed))
-        if text:
-            self._note(written, "found below the place for its answer")
-        return text
-
-    def _below(self, place: int, placed: list[int]) -> Iterator[str]:
-        """The learner's own texts after a cell, up to the next cell of the lab."""
-        for cell in self.cells[place + 1 :]:
-            if self._is_labs(cell) or cell.kind == "code":
-                return
-            yield cell.source
-
     def _is_labs(self, cell: Cell) -> bool:
         return plain(cell.source) in self.lab.sources
 
-    def _note(self, part: Exercise | Written, text: str) -> None:
+    def _note(self, part: Exercise, text: str) -> None:
         self.found.notes.append(f"answer to {part.id}: {text}")
 
 

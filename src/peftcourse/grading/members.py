@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO
 
 MIB = 2**20
-MAX_NOTEBOOK = 32 * MIB  # honest notebooks hold pictures
+MAX_NOTEBOOK = 128 * MIB  # honest notebooks hold pictures, and outputs that nobody reads
 MAX_PROGRESS = 1 * MIB
 MAX_DEPTH = 12  # of folders
 MAX_ORIGIN = 200  # characters

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from peftcourse.grading.members import Unreadable, printable
+from peftcourse.grading.outputs import without_outputs
+from peftcourse.grading.pictures import Picture
 
 MAX_CONTAINERS = 3_000_000  # lists and objects; each takes 30 times its two bytes in memory
 MAX_CELLS = 10_000
@@ -27,18 +29,23 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-# Colab stores a pasted picture in the text of the cell.
-_PICTURE = re.compile(r"\(data:image/[^()\s]*\)")
+# Colab stores a pasted picture in the text of the cell, Jupyter beside it as an attachment.
+_PASTED = re.compile(r"data:image/[^()\s\"'<>]*+")
+MAX_PICTURES = 20  # of one cell
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; ``kind`` is code, markdown, raw or what else the file says."""
+    """One cell; ``kind`` is code, markdown, raw or what else the file says.
+
+    Where its text shows a picture there stands ``picture 1``, which is the first of ``pictures``.
+    """
 
     kind: str
     source: str
     id: str = ""
     grade_id: str = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,18 @@ class Notebook:
 def parse(data: bytes) -> Notebook:
     """Read a notebook of format 2, 3 or 4, in any usual encoding, as far as it makes sense.
 
+    Outputs are dropped unread, however large they are.
+
     Raises:
         Unreadable: these bytes are no notebook, or too large a one.
     """
     if not data.strip():
         raise Unreadable("the file is empty: save the notebook and hand it in again")
-    text, notes = _decode(data)
+    if any(data.startswith(mark) and encoding != "utf-8-sig" for mark, encoding in _BOMS):
+        text, notes = _decode(data)
+        text = without_outputs(text.encode("utf-8", "replace")).decode("utf-8")
+    else:
+        text, notes = _decode(without_outputs(data))
     content = load_json(text)
     cells = tuple(_cells(content))
     if sum(len(cell.source) for cell in cells) > MAX_SOURCE:
@@ -125,15 +138,39 @@ def _cell(cell: dict[str, Any]) -> Cell:
     # A code cell's source was called input in format 3.
     source = _text(cell.get("source", cell.get("input")))
     source = source.replace("\r\n", "\n").replace("\r", "\n")
-    if kind != "code":
-        source = _PICTURE.sub("(picture)", source)
+    source, pictures = _pictures(source, cell) if kind != "code" else (source, ())
     return Cell(
         kind,
         source,
         # Colab keeps the id in the metadata.
         id=_text(cell.get("id")) or _text(metadata.get("id")),
         grade_id=_text(_dict(metadata.get("nbgrader")).get("grade_id")),
+        pictures=pictures,
     )
+
+
+def _pictures(source: str, cell: dict[str, Any]) -> tuple[str, tuple[Picture, ...]]:
+    """A text with ``picture 1`` and so on for its pictures, and these."""
+    found: list[Picture] = []
+
+    def number(data: str) -> str:
+        if len(found) >= MAX_PICTURES:
+            return "picture"
+        found.append(Picture(data))
+        return f"picture {len(found)}"
+
+    source = _PASTED.sub(lambda pasted: number(pasted[0].partition(",")[2]), source)
+    for name, kinds in _dict(cell.get("attachments")).items():
+        data = next((_text(data) for kind, data in _dict(kinds).items() if "image" in kind), "")
+        if data and len(found) < MAX_PICTURES:
+            shown = number(data)
+            reference = f"attachment:{name}"
+            source = (
+                source.replace(reference, shown)
+                if reference in source
+                else (f"{source}\n({shown})")
+            )
+    return source, tuple(found)
 
 
 def _dict(value: Any) -> dict[str, Any]:

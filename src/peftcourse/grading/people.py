@@ -21,7 +21,8 @@ _MOODLE = re.compile(
 # Canvas: "lovelaceada_LATE_123_456_03_lora.ipynb": learner, whether late, number of the learner, of
 # the file.
 _CANVAS = re.compile(
-    r"(?P<name>[^_]++)(?:_LATE)?_(?P<number>[0-9]{1,18}+)_[0-9]{3,18}+_(?P<rest>.*)", re.DOTALL
+    r"(?P<name>[^_]++)(?:_LATE)?_(?P<number>[0-9]{1,18}+)_(?P<file>[0-9]{3,18}+)_(?P<rest>.*)",
+    re.DOTALL,
 )
 
 
@@ -50,3 +51,9 @@ def split(name: str) -> tuple[Person | None, str]:
         if match := pattern.fullmatch(name):
             return Person(system, match["name"], match["number"]), match["rest"]
     return None, name
+
+
+def number_of_file(name: str) -> int:
+    """The number that Canvas gave a file, higher with each upload; 0 if there is none."""
+    match = _MOODLE.fullmatch(name) is None and _CANVAS.fullmatch(name)
+    return int(match["file"]) if match else 0

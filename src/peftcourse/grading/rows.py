@@ -10,6 +10,14 @@ from peftcourse.grading.people import Person
 # States of a submission. Every submission has a row, whatever its state.
 GRADED = "graded"
 UNREADABLE = "unreadable"
+ANOTHER_LAB = "another lab"
+NO_NOTEBOOK = "no notebook"
+# The same as sentences.
+STATES = {
+    UNREADABLE: "The notebook could not be read.",
+    ANOTHER_LAB: "This is the notebook of another lab.",
+    NO_NOTEBOOK: "There is no notebook.",
+}
 
 # States of an answer, besides the five of ``peftcourse.exercises.feedback``.
 MISSING = "no answer cell"
@@ -35,6 +43,8 @@ class Result:
         answer: the text of a written answer, whole.
         comment: what the person who marked a written answer wrote.
         code: the learner's own code that was judged, for the page that they receive.
+        beside: the learner's texts that belong to no question, for whoever marks a written answer.
+        pictures: names of the files in ``pictures/`` that a written answer shows.
     """
 
     exercise: str
@@ -48,6 +58,8 @@ class Result:
     answer: str = ""
     comment: str = ""
     code: str = ""
+    beside: str = ""
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ class Row:
         submission: its name, unique in the class and safe as a file name.
         origin: where it was found, such as ``alice/03_lora.ipynb``.
         digest: SHA-256 of its bytes; a changed submission is graded again.
-        state: ``GRADED`` or ``UNREADABLE``.
+        state: ``GRADED``, or one of ``STATES``.
         results: one for each exercise of the lab, in the lab's order, whatever the state.
         notes: what the instructor and the learner should know about how it was read.
         times: minutes from the first attempt to the solution, by exercise, as far as the learner
@@ -110,7 +122,10 @@ class Row:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Row:
         """The row that ``as_json`` wrote."""
-        results = tuple(Result(**result) for result in data["results"])
+        results = tuple(
+            Result(**{**result, "pictures": tuple(result.get("pictures", ()))})
+            for result in data["results"]
+        )
         person = Person(**data["person"]) if data.get("person") else None
         stopped = tuple(StoppedCell(**cell) for cell in data.get("stopped", ()))
         plain = {"results": results, "notes": tuple(data["notes"]), "person": person}

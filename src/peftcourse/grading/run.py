@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from peftcourse.exercises.registry import LESSONS, Lesson
-from peftcourse.grading import local, on_ray, reports
+from peftcourse.grading import local, on_ray, pictures, reports
 from peftcourse.grading.journal import Journal
 from peftcourse.grading.marking import Marker, References, Task
 from peftcourse.grading.moves import follow
-from peftcourse.grading.rows import UNREADABLE, Row
+from peftcourse.grading.rows import GRADED, Row
 from peftcourse.grading.sandbox import Limits
 from peftcourse.grading.submissions import LabOutline, Submission, collect
 from peftlab.errors import PeftlabError
@@ -92,7 +92,7 @@ def grade(
         rows = journal.read()
         # Before anything is graded: what is wrong with a file of marks shows at once.
         reports.write_all(rows.values(), lesson, out, lms=lms)
-        handed_in = collect(source, lesson, outline)
+        handed_in = collect(source, lesson, outline, out / pictures.FOLDER)
         moves = follow(handed_in, rows)
         rows = moves.rows
         for note in moves.notes():
@@ -164,7 +164,7 @@ def _tasks(
     """What is left to do."""
     for submission in submissions:
         row = rows.get(submission.name)
-        unreadable = submission.problem is not None or (row and row.state == UNREADABLE)
+        unreadable = submission.problem is not None or (row and row.state != GRADED)
         if row is None or row.digest != submission.digest or unreadable:
             yield submission, None
         elif again:

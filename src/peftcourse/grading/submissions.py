@@ -1,6 +1,7 @@
 """What a class handed in: from a folder, zip or notebook to one ``Submission`` for each learner.
 
-Nothing in a submission is trusted. Nothing is written, extracted, executed or compiled here.
+Nothing in a submission is trusted. Nothing is extracted, executed or compiled here, and nothing
+written but pictures that stand in written answers.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from peftcourse.exercises.registry import Lesson
-from peftcourse.grading import names, notebooks
+from peftcourse.grading import names, notebooks, provenance
 from peftcourse.grading.disk import walk
 from peftcourse.grading.layout import Found, Layout
-from peftcourse.grading.matching import match
+from peftcourse.grading.matching import Answers, match
 from peftcourse.grading.members import Member, Unreadable, is_progress
 from peftcourse.grading.outline import LabOutline
 from peftcourse.grading.people import Person
+from peftcourse.grading.pictures import Album
+from peftcourse.grading.rows import ANOTHER_LAB, GRADED, NO_NOTEBOOK, UNREADABLE
+from peftcourse.grading.written import Words
 from peftlab.errors import PeftlabError
 
 MAX_MINUTES = 60 * 24 * 60  # sixty days
@@ -38,9 +42,11 @@ class Submission:
             an answer may need.
         times: exercise id → minutes from the first attempt to the solution, as far as a progress
             file beside the notebook says. Not checked.
-        problem: why nothing could be read, in one sentence; None if it could.
+        problem: why there is nothing to grade, in one sentence; None if there is.
         notes: what the instructor and the learner should know about how it was read.
         person: whose it is, if a learning management system says so.
+        words: exercise id → what was written, for the exercises that ask for words.
+        state: of its row: ``GRADED``, or the kind of problem.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Submission:
     problem: str | None = None
     notes: tuple[str, ...] = ()
     person: Person | None = None
+    words: Mapping[str, Words] = field(default_factory=dict)
+    state: str = GRADED
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,14 @@ class _Read:
     """What is left of a notebook's bytes: far less, so that a large class fits into memory."""
 
     digest: str
-    notebook: notebooks.Notebook | None
+    answers: Answers | None = None
+    notes: tuple[str, ...] = ()
+    another_lab: bool = False
 
 
-def collect(source: Path, lesson: Lesson, lab: LabOutline) -> list[Submission]:
+def collect(
+    source: Path, lesson: Lesson, lab: LabOutline, pictures: Path | None = None
+) -> list[Submission]:
     """All submissions to a lab, sorted by name.
 
     Args:
@@ -70,6 +82,7 @@ def collect(source: Path, lesson: Lesson, lab: LabOutline) -> list[Submission]:
             zips of these.
         lesson: whose exercises are answered.
         lab: the lab as it was handed out.
+        pictures: a folder for the pictures in written answers; without one they are only counted.
 
     Returns:
         One for each learner, readable or not; more than one where it is not clear which of several
@@ -80,36 +93,41 @@ def collect(source: Path, lesson: Lesson, lab: LabOutline) -> list[Submission]:
     """
     place = source.resolve()
     layout = Layout(lesson.name, place.name if place.is_dir() else place.stem)
+    album = Album(pictures)
     for member in walk(source):
         if member.folder:
             layout.add_folder(member.path, member.origin)
         else:
-            content, problem = _content(member, lesson)
+            content, problem = _content(member, lesson, lab, album)
             layout.add(member.path, member.origin, content, problem)
     found = layout.submissions()
     if not found:
         raise PeftlabError(f"{source} holds no submissions: give a folder or zip of notebooks.")
     unique = names.unique([(one.label, "/".join(one.path)) for one in found])
-    submissions = [
-        _submission(name, one, lesson, lab) for name, one in zip(unique, found, strict=True)
-    ]
+    submissions = [_submission(name, one) for name, one in zip(unique, found, strict=True)]
     return sorted(submissions, key=lambda submission: submission.name)
 
 
-def _content(member: Member, lesson: Lesson) -> tuple[Any, str]:
-    """What is kept of a file, and why it cannot be read."""
+def _content(member: Member, lesson: Lesson, lab: LabOutline, album: Album) -> tuple[Any, str]:
+    """What is kept of a file, and why it cannot be graded."""
     if member.data is None:
         return None, member.problem
     if is_progress(member.path[-1]):
         return _minutes(member.data, lesson), ""
     digest = hashlib.sha256(member.data).hexdigest()
     try:
-        return _Read(digest, notebooks.parse(member.data)), ""
+        notebook = notebooks.parse(member.data)
     except Unreadable as problem:
-        return _Read(digest, None), str(problem)
+        return _Read(digest), str(problem)
+    if other := provenance.another_lab(notebook.cells, lesson):
+        reason = f"it is the notebook of lab {other}: hand in that of {lesson.name}"
+        return _Read(digest, another_lab=True), reason
+    answers = match(notebook.cells, lesson, lab, album)
+    said = provenance.notes(notebook.cells, lesson, lab)
+    return _Read(digest, answers, (*notebook.notes, *said, *answers.notes)), ""
 
 
-def _submission(name: str, found: Found, lesson: Lesson, lab: LabOutline) -> Submission:
+def _submission(name: str, found: Found) -> Submission:
     read = found.content
     if found.problem:
         return Submission(
@@ -119,18 +137,25 @@ def _submission(name: str, found: Found, lesson: Lesson, lab: LabOutline) -> Sub
             problem=f"{found.problem}.",
             notes=found.notes,
             person=found.person,
+            state=_kind_of_problem(found),
         )
-    answers = match(read.notebook.cells, lesson, lab)
     return Submission(
         name,
         found.origin,
         read.digest,
-        answers.by_exercise,
-        answers.others,
+        read.answers.by_exercise,
+        read.answers.others,
         found.progress or {},
-        notes=(*found.notes, *read.notebook.notes, *answers.notes),
+        notes=(*found.notes, *read.notes),
         person=found.person,
+        words=read.answers.words,
     )
+
+
+def _kind_of_problem(found: Found) -> str:
+    if found.content is not None and found.content.another_lab:
+        return ANOTHER_LAB
+    return UNREADABLE if found.is_notebook else NO_NOTEBOOK
 
 
 def _minutes(data: bytes, lesson: Lesson) -> dict[str, float]:

@@ -29,7 +29,7 @@ from peftcourse.grading.members import (
     up_to,
 )
 
-MAX_INNER = 64 * MIB  # a zip inside a zip is held in memory
+MAX_INNER = 128 * MIB  # a zip inside a zip is held in memory
 MAX_DIRECTORY = 16 * MIB  # the table of contents
 MAX_MEMBERS = 100_000
 # All that one zip may unpack to: this much, and so many times its size. Notebooks shrink to about

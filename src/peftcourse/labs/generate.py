@@ -83,9 +83,7 @@ def _prepare(cells: list[NotebookNode], source: Path, root: Path) -> Iterator[No
             seen.add(exercise.id)
             cell.source = cell.source.replace(match[0], exercise.banner())
             wanted = "answer"
-        # A stable id: where the cell is and what is in it, and nothing else.
-        identity = f"{number - 1}:{cell.cell_type}:{cell.source}"
-        cell["id"] = hashlib.sha1(identity.encode()).hexdigest()[:12]
+        cell["id"] = cell_id(number - 1, cell.cell_type, cell.source)
         if cell.cell_type == "code":
             if BEGIN in cell.source or END in cell.source:
                 if wanted != "answer" or exercise.kind != "code":
@@ -112,6 +110,11 @@ def _prepare(cells: list[NotebookNode], source: Path, root: Path) -> Iterator[No
         yield cell
     if wanted:
         raise PeftlabError(f"{source.name}: {exercise.id} has no {wanted} cell.")
+
+
+def cell_id(place: int, kind: str, source: str) -> str:
+    """A stable id: where the cell is and what is in it, and nothing else."""
+    return hashlib.sha1(f"{place}:{kind}:{source}".encode()).hexdigest()[:12]
 
 
 def _find(name: str, where: str) -> Exercise | Written:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from peftcourse.exercises.registry import LESSONS
-from peftcourse.grading import zips
+from peftcourse.grading import members, zips
 from peftcourse.grading.outline import LabOutline
 from peftcourse.grading.submissions import collect
 from peftlab.errors import PeftlabError
@@ -302,10 +302,11 @@ def test_a_folder_that_cannot_be_read(tmp_path, rows, monkeypatch):
     assert found["bob"].problem is None
 
 
-def test_a_notebook_that_is_too_large(tmp_path, rows):
-    fill(tmp_path / "class", {"alice.ipynb": b" " * (32 * 2**20 + 1), "bob.ipynb": SOLVED})
+def test_a_notebook_that_is_too_large(tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(members, "MAX_NOTEBOOK", 2 * 2**20)
+    fill(tmp_path / "class", {"alice.ipynb": b" " * (2 * 2**20 + 1), "bob.ipynb": SOLVED})
     found = rows()
-    assert "larger than 32 MiB" in found["alice"].problem
+    assert "larger than 2 MiB" in found["alice"].problem
     assert found["bob"].problem is None
 
 
@@ -363,6 +364,7 @@ def test_an_encrypted_or_unusually_compressed_member_harms_no_other(tmp_path, ro
 
 
 def test_a_bomb_is_stopped_whatever_its_header_claims(tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(members, "MAX_NOTEBOOK", 32 * 2**20)
     bomb = bytearray(zipped({"alice/03_lora.ipynb": b" " * 2**26, "bob/03_lora.ipynb": SOLVED}))
     assert len(bomb) < 2**18
     (tmp_path / "class.zip").write_bytes(bomb)

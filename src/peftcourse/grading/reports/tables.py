@@ -10,26 +10,29 @@ from peftcourse.exercises.registry import Lesson
 from peftcourse.grading.members import printable
 from peftcourse.grading.people import CANVAS, MOODLE
 from peftcourse.grading.reports.text import cell, number
-from peftcourse.grading.rows import AWAITS, GRADED, UNJUDGED, Row
+from peftcourse.grading.rows import AWAITS, GRADED, STATES, UNJUDGED, Row
 from peftlab.errors import PeftlabError
 
 LMS = (MOODLE, CANVAS)
 
 
 def grades_csv(rows: Iterable[Row], lesson: Lesson) -> str:
-    """A line per submission, by name: points and status of every exercise.
+    """A line per submission, by name: who, which file, points and status of every exercise.
 
     Holds no times or dates: the same rows give the same bytes.
     """
     ids = [part.id for part in lesson.parts]
-    head = ["submission", "state", "points", "max_points", *ids, *(f"{id} status" for id in ids)]
-    lines = [[*head, "notes"]]
+    who = ["submission", "learner", "learner_id", "file", "state"]
+    lines = [[*who, "points", "max_points", *ids, *(f"{id} status" for id in ids), "notes"]]
     for row in _by_name(rows):
         results = {result.exercise: result for result in row.results}
         found = [results.get(id) for id in ids]
         lines.append(
             [
                 cell(row.submission),
+                cell(printable(row.person.name)) if row.person else "",
+                row.person.number if row.person else "",
+                cell(row.origin),
                 row.state,
                 number(row.points),
                 number(row.max_points),
@@ -45,7 +48,7 @@ def lms_csv(rows: Iterable[Row], lesson: Lesson, lms: str = "moodle") -> str:
     """The totals as a learning management system imports them.
 
     A learner has one line. Its grade stays empty as long as a person has to look at the submission,
-    or to choose between several: nobody should be shown a total that is not final.
+    or two names carry one number: nobody should be shown a total that is not final.
 
     Args:
         rows: One for each submission.
@@ -132,20 +135,20 @@ def _people(rows: Iterable[Row], system: str) -> Iterator[tuple[str, str, list[R
 
 
 def _total(theirs: Sequence[Row]) -> str:
-    """The points of the learner's one submission; of several, a person has to choose."""
+    """The points of the one submission; of two people with one number, a person has to choose."""
     return number(theirs[0].points) if len(theirs) == 1 and final(theirs[0]) else ""
 
 
 def _comments(theirs: Sequence[Row]) -> str:
     if len(theirs) == 1:
         return _comment(theirs[0])
-    return f"{len(theirs)} notebooks were handed in, and none is the lab's own: no grade yet."
+    return f"{len(theirs)} submissions under different names have this number: no grade yet."
 
 
 def _comment(row: Row) -> str:
     """One line without a word of the submission's: Moodle shows this text as HTML."""
     if row.state != GRADED:
-        return "The notebook could not be read."
+        return STATES[row.state]
     open_ = sum(result.status in (AWAITS, UNJUDGED) for result in row.results)
     score = f"{number(row.points)} of {number(row.max_points)} points"
     if open_:
