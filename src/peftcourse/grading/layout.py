@@ -305,6 +305,8 @@ class Layout:
 
     def _without_notebook(self, folder: Folder, label: str) -> Found:
         problem = "the folder holds no notebook"
+        there = [f"“{printable(file.name)}”" for file in itertools.islice(folder.everything(), 3)]
+        problem += f", only {', '.join(there)}" if there else " and no other file"
         unreadable = (file for file in folder.everything() if file.problem)
         for file in itertools.islice(unreadable, 1):
             problem += f"; {file.origin}: {file.problem}"

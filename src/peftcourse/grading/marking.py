@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +41,7 @@ Task = tuple[Submission, Collection[str] | None]
 MAX_CODE = 100_000  # characters of one cell
 MAX_OTHERS = 300_000  # characters of all other cells together
 MAX_WRITTEN = 100_000  # characters of a written answer
+MAX_SHOWN = 20_000  # characters of code on a page of feedback
 MAX_BESIDE = 20_000  # characters of texts beside it
 
 _MISSING = (
@@ -157,7 +159,9 @@ class Marker:
             results = tuple(unread(part, submission.state, submission.problem) for part in wanted)
             notes.append(submission.problem)
         else:
-            results = tuple(self._mark(part, submission, notes) for part in wanted)
+            results = tuple(
+                _with_code(self._mark(part, submission, notes), submission) for part in wanted
+            )
         return Row(
             submission.name,
             submission.origin,
@@ -312,6 +316,13 @@ def unread(part: Exercise | Written, state: str, problem: str) -> Result:
     """The result of any exercise where there is no notebook to grade."""
     why = STATES[state].rstrip(".").lower()
     return Result(part.id, 0, part.points, MISSING, problem, why, _ADVICE[state])
+
+
+def _with_code(result: Result, submission: Submission) -> Result:
+    """A result with the code that it is about, for the page that the learner receives."""
+    if result.answer or result.status in (feedback.NOT_ATTEMPTED, MISSING):
+        return result
+    return replace(result, code=_up_to(submission.answers[result.exercise], MAX_SHOWN))
 
 
 def _written(part: Written, words: Words | None) -> Result:

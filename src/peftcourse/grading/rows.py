@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from peftcourse.grading.members import printable
 from peftcourse.grading.people import Person
 
 # States of a submission. Every submission has a row, whatever its state.
@@ -106,6 +107,11 @@ class Row:
     person: Person | None = None
     stopped: tuple[StoppedCell, ...] = ()
     reading: int = 0
+
+    @property
+    def learner(self) -> str:
+        """Whom a heading names: as the learning management system has it, else as the file has."""
+        return printable(self.person.name) if self.person else self.submission
 
     @property
     def points(self) -> float:

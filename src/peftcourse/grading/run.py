@@ -91,7 +91,7 @@ def grade(
             say(f"note: {note}")
         rows = journal.read()
         # Before anything is graded: what is wrong with a file of marks shows at once.
-        reports.write_all(rows.values(), lesson, out, lms=lms)
+        reports.write_all(rows.values(), lesson, out, lms=lms, pages_of=())
         handed_in = collect(source, lesson, outline, out / pictures.FOLDER)
         moves = follow(handed_in, rows)
         rows = moves.rows
@@ -114,7 +114,7 @@ def grade(
                 return Marker(lesson, outline, references, limits=limits, unsafe=unsafe)
 
             marked = local.mark_all(tasks, marker, min(jobs, max(1, len(tasks))))
-        written = time.monotonic()
+        written, new = time.monotonic(), set()
         with journal.writing() as add:
             for change in (*moves.changed, *moves.dropped):
                 add(change)
@@ -122,9 +122,10 @@ def grade(
                 whole = _merge(row, rows.get(row.submission), lesson)
                 add(whole)
                 rows[row.submission] = whole
+                new.add(row.submission)
                 if time.monotonic() - written > REFRESH:
-                    reports.write_all(rows.values(), lesson, out, lms=lms)
-                    written = time.monotonic()
+                    reports.write_all(rows.values(), lesson, out, lms=lms, pages_of=new)
+                    written, new = time.monotonic(), set()
         return reports.write_all(rows.values(), lesson, out, lms=lms)
 
 

@@ -236,12 +236,12 @@ def test_a_small_class_has_a_report(size):
 
 def test_a_class_in_which_nothing_could_be_read_has_a_report():
     rows = [row(name, state=UNREADABLE, results=()) for name in "ab"]
-    assert "Unreadable: 2" in Page(classroom_html(rows, LESSON, {})).text
+    assert "Nothing to grade: 2" in Page(classroom_html(rows, LESSON, {})).text
 
 
 def test_who_needs_a_person_is_named_with_a_link():
     first, *others = LESSON.exercises
-    for status, words in ((UNJUDGED, "Could not be judged: 1"), (STOPPED, "Stopped: 1")):
+    for status, words in ((UNJUDGED, "Could not be judged: 1"), (STOPPED, "Stopped answers: 1")):
         results = (Result(first.id, 0, 2, status), *map(correct, others))
         page = Page(classroom_html([row("ann b", results=results)], LESSON, {}))
         assert words in page.text

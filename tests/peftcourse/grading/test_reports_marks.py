@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from peftcourse.grading.reports import Mark, apply_marks, read_marks, write_all
 from peftcourse.grading.reports.marks import COLUMNS, answer_digest, unused_marks
 from peftcourse.grading.reports.queue import written_csv, written_html
+from peftcourse.grading.reports.tables import lms_csv
 from peftcourse.grading.rows import AWAITS, MARKED
 from peftlab.errors import PeftlabError
+
+
+def table(document: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(document, newline="")))
 
 
 def sheet(path) -> list[dict]:
@@ -149,17 +154,14 @@ def test_a_mark_of_an_answer_that_changed_is_kept_and_not_applied(tmp_path):
     assert result(rows, "ann").points == 2
 
 
-def test_equal_answers_are_marked_once():
+def test_a_mark_counts_for_nobody_else():
+    """Whether a copy of a marked text earns the same is for a person to say."""
     rows = [row("ann"), row("bob"), row("cem", answer=" Rank 1 is enough.\r\n")]
     digest = answer_digest("Rank 1 is enough.")
-    mark = Mark(2, "Why?", 3)
-    found = apply_marks(rows, {("bob", WRITTEN.id, digest): mark})
-    assert [one.results[-1].points for one in found] == [2, 2, 2]
-    # A mark of one's own goes before; and where marks differ, none is taken for the others.
-    own = {("bob", WRITTEN.id, digest): mark, ("ann", WRITTEN.id, digest): Mark(1, "", 3)}
-    found = apply_marks(rows, own)
-    assert [one.results[-1].status for one in found] == [MARKED, MARKED, AWAITS]
-    assert [one.results[-1].points for one in found] == [1, 2, 0]
+    found = apply_marks(rows, {("bob", WRITTEN.id, digest): Mark(2, "Why?", 3)})
+    assert [one.results[-1].status for one in found] == [AWAITS, MARKED, AWAITS]
+    assert [one.results[-1].points for one in found] == [0, 2, 0]
+    assert [line["Grade"] for line in table(lms_csv(found, LESSON))] == ["", "32", ""]
 
 
 def test_a_comment_without_points_leaves_the_answer_waiting_and_stays(tmp_path):

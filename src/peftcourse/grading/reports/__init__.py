@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from peftcourse.exercises.registry import Lesson
@@ -20,7 +20,14 @@ __all__ = ["LMS", "Mark", "apply_marks", "move", "read_marks", "write_all"]
 WRITTEN = "written.csv"
 
 
-def write_all(rows: Iterable[Row], lesson: Lesson, out: Path, *, lms: str = "moodle") -> list[Row]:
+def write_all(
+    rows: Iterable[Row],
+    lesson: Lesson,
+    out: Path,
+    *,
+    lms: str = "moodle",
+    pages_of: Collection[str] | None = None,
+) -> list[Row]:
     """Write every report, each file in one step and only if it changes.
 
     Marks that ``out/written.csv`` holds are applied first, and all of them are kept.
@@ -30,6 +37,7 @@ def write_all(rows: Iterable[Row], lesson: Lesson, out: Path, *, lms: str = "moo
         lesson: What they are graded against.
         out: The folder.
         lms: The format of ``lms.csv``, one of ``LMS``.
+        pages_of: The submissions whose own pages are written too; all if left out.
 
     Returns:
         The rows with the marks in them, by name.
@@ -50,6 +58,8 @@ def write_all(rows: Iterable[Row], lesson: Lesson, out: Path, *, lms: str = "moo
     for name, text in pages.items():
         write(out / name, text)
     for row in rows:
+        if pages_of is not None and row.submission not in pages_of:
+            continue
         write(out / "feedback" / f"{row.submission}.html", feedback_html(row, lesson))
         write(out / "gradescope" / f"{row.submission}.json", results_json(row, lesson))
     return rows

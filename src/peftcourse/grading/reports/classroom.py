@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from peftcourse.exercises.registry import Lesson
-from peftcourse.grading.reports import summary
+from peftcourse.grading.reports import copies, summary
 from peftcourse.grading.reports.marks import Key, Mark, unused_marks
 from peftcourse.grading.reports.text import number, render
 from peftcourse.grading.rows import AWAITS, GRADED, STOPPED, UNJUDGED, Row
@@ -52,9 +52,24 @@ def classroom_html(rows: Sequence[Row], lesson: Lesson, marks: Mapping[Key, Mark
         all_seconds=sum(row.seconds for row in rows),
         slowest=max(rows, key=lambda row: row.seconds, default=None),
         identical=summary.identical(rows),
+        cut_off=[row for row in rows if row.stopped],
+        stopped_cells=sum(len(row.stopped) for row in rows),
+        alike=_alike(rows, lesson),
         percent=_percent,
         duration=_duration,
     )
+
+
+def _alike(rows: Sequence[Row], lesson: Lesson) -> list[tuple[Row, str, str]]:
+    """Submission, exercise and whose words are alike, for each written answer that has its like."""
+    names = {row.submission: row.learner for row in rows}
+    by_part = [(part.id, copies.alike(rows, part)) for part in lesson.written]
+    return [
+        (row, exercise, copies.in_words(found[row.submission], names))
+        for exercise, found in by_part
+        for row in rows
+        if row.submission in found
+    ]
 
 
 def _percent(share: float) -> str:

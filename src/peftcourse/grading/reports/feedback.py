@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from peftcourse.exercises.feedback import RAISED
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading.reports.tables import final
 from peftcourse.grading.reports.text import render
-from peftcourse.grading.rows import AWAITS, GRADED, MARKED, UNJUDGED, Row
+from peftcourse.grading.rows import AWAITS, GRADED, MARKED, STATES, UNJUDGED, Row
 
 
 def feedback_html(row: Row, lesson: Lesson) -> str:
@@ -20,4 +21,6 @@ def feedback_html(row: Row, lesson: Lesson) -> str:
         waiting=sum(result.status in (AWAITS, UNJUDGED) for result in row.results),
         readable=row.state == GRADED,
         MARKED=MARKED,
+        RAISED=RAISED,
+        STATES=STATES,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from peftcourse.exercises.core import Exercise, Written
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading.reports.text import ANSWER, LINE, kind, number, shorten, visible
-from peftcourse.grading.rows import AWAITS, GRADED, UNJUDGED, Result, Row
+from peftcourse.grading.rows import AWAITS, GRADED, STATES, UNJUDGED, Result, Row
 
 
 def results_json(row: Row, lesson: Lesson) -> str:
@@ -33,7 +33,7 @@ def results_json(row: Row, lesson: Lesson) -> str:
 def _overall(row: Row) -> str:
     lines = [f"{number(row.points)} of {number(row.max_points)} points"]
     if row.state != GRADED:
-        lines = ["The notebook could not be read."]
+        lines = [STATES[row.state]]
     waits = sum(result.status in (AWAITS, UNJUDGED) for result in row.results)
     if waits:
         lines.append(f"Not final: {waits} answer{'s' * (waits > 1)} not marked yet.")

@@ -1,8 +1,7 @@
 """Marks that a person gave to written answers: read from ``written.csv``, and applied.
 
 A mark belongs to an answer, not only to a submission: when the answer changes, its mark is kept
-and no longer applied. Equal answers are marked once: a mark on one of them counts for all that
-have none of their own.
+and no longer applied. It never counts for anybody else, not even for the same words.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import hashlib
 import io
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,39 +213,17 @@ def apply_marks(rows: Iterable[Row], marks: Mapping[Key, Mark]) -> list[Row]:
     Raises:
         PeftlabError: a mark is higher than the exercise is worth now.
     """
-    shared = _shared(marks)
     return [
-        replace(row, results=tuple(_applied(row, result, marks, shared) for result in row.results))
+        replace(row, results=tuple(_applied(row, result, marks) for result in row.results))
         for row in rows
     ]
 
 
-def _shared(marks: Mapping[Key, Mark]) -> dict[tuple[str, str], Mark]:
-    """The mark of each answer on which all that have marked it agree."""
-    given = defaultdict(list)
-    for (_, exercise, digest), mark in marks.items():
-        if mark.points is not None:
-            given[exercise, digest].append(mark)
-    return {
-        key: found[0]
-        for key, found in given.items()
-        if len({(mark.points, mark.comment) for mark in found}) == 1
-    }
-
-
-def _applied(
-    row: Row,
-    result: Result,
-    marks: Mapping[Key, Mark],
-    shared: Mapping[tuple[str, str], Mark],
-) -> Result:
+def _applied(row: Row, result: Result, marks: Mapping[Key, Mark]) -> Result:
     if result not in answers(row):
         return result
-    digest = answer_digest(result.answer)
-    mark = marks.get((row.submission, result.exercise, digest))
+    mark = marks.get((row.submission, result.exercise, answer_digest(result.answer)))
     if mark is None or mark.points is None:
-        mark = shared.get((result.exercise, digest))
-    if mark is None:
         return result
     if mark.points > result.max_points:
         raise PeftlabError(

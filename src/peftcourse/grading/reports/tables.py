@@ -22,7 +22,7 @@ def grades_csv(rows: Iterable[Row], lesson: Lesson) -> str:
     Holds no times or dates: the same rows give the same bytes.
     """
     ids = [part.id for part in lesson.parts]
-    who = ["submission", "learner", "learner_id", "file", "state"]
+    who = ["submission", "learner", "learner_id", "file", "state", "final"]
     lines = [[*who, "points", "max_points", *ids, *(f"{id} status" for id in ids), "notes"]]
     for row in _by_name(rows):
         results = {result.exercise: result for result in row.results}
@@ -34,6 +34,7 @@ def grades_csv(rows: Iterable[Row], lesson: Lesson) -> str:
                 row.person.number if row.person else "",
                 cell(row.origin),
                 row.state,
+                "yes" if final(row) else "no",
                 number(row.points),
                 number(row.max_points),
                 *(number(result.points) if result else "" for result in found),

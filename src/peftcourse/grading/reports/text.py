@@ -14,7 +14,9 @@ from peftcourse.grading.rows import AWAITS, MARKED, MISSING, STOPPED, UNJUDGED, 
 
 # What a page shows at most, in characters.
 LINE = 500
-ANSWER = 20_000
+ANSWER = 110_000  # more than marking keeps of an answer
+# What a cell of a table holds: spreadsheets take 32,767.
+CELL = 20_000
 
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection").
 FORMULA = "=+-@\t\r\n＝＋－＠"
@@ -170,6 +172,9 @@ def environment() -> Environment:
         "shorten": shorten,
         "symbol": symbol,
     }
+    from peftcourse.grading.reports.code import highlighted, line_numbers
+
+    env.filters |= {"highlighted": highlighted, "line_numbers": line_numbers}
     env.globals |= {"ANSWER": ANSWER}
     return env
 
