@@ -9,8 +9,6 @@ from markupsafe import Markup
 from pygments.lexers.python import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 
-from peftcourse.grading.reports.text import visible
-
 MAX_COLOURED = 20_000  # characters; a longer text is shown without colours
 
 # A few kinds are enough to read by, and each has a colour in both themes.
@@ -28,7 +26,6 @@ _CLASSES = (
 
 def highlighted(code: str) -> Markup:
     """Escaped HTML of a code cell; nothing in it but text and ``span`` with one of five classes."""
-    code = visible(code)
     if len(code) > MAX_COLOURED:
         return Markup.escape(code)
     lexer = PythonLexer(stripnl=False, ensurenl=False)
@@ -41,7 +38,7 @@ def highlighted(code: str) -> Markup:
 
 def line_numbers(code: str) -> str:
     """``1`` and so on, one for each line."""
-    return "\n".join(str(i) for i in range(1, visible(code).count("\n") + 2))
+    return "\n".join(str(i) for i in range(1, code.count("\n") + 2))
 
 
 def _name(kind: _TokenType) -> str:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from peftcourse.exercises.feedback import CORRECT, NOT_ATTEMPTED
+from peftcourse.grading.reports.code import highlighted, line_numbers
 from peftcourse.grading.rows import AWAITS, MARKED, MISSING, STOPPED, UNJUDGED, Result
 
 # What a page shows at most, in characters.
@@ -165,16 +166,16 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     env.filters |= {
+        "highlighted": highlighted,
         "kind": kind,
+        "line_numbers": line_numbers,
         "number": number,
         "paragraphs": paragraphs,
         "prose": prose,
         "shorten": shorten,
         "symbol": symbol,
+        "visible": visible,
     }
-    from peftcourse.grading.reports.code import highlighted, line_numbers
-
-    env.filters |= {"highlighted": highlighted, "line_numbers": line_numbers}
     env.globals |= {"ANSWER": ANSWER}
     return env
 
