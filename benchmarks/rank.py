@@ -6,22 +6,28 @@
 
 ``updates`` trains all parameters of the bundled model on the voice task, once for each seed, and
 decomposes what training did to its matrices: spectra, energy and effective ranks, and the loss when
-each update is cut to a rank.
+each update is cut to a rank. It does so at the learning rate that is best for the task and at the
+next higher one, because the answer hangs on it.
 
 ``dimension`` trains d numbers that drive all matrices through a random projection, for several d,
 and the matrices themselves for comparison, and measures the loss and how many tokens are predicted
-right. The learning rate of d numbers is that of the D weights times √(D/d): AdamW moves every
-number by about the rate, so each step then goes equally far.
+right. AdamW moves every number by about the rate, so steps of d numbers go as far as those of D
+weights when their rate is √(D/d) times as high; in these units each d gets its own best rate.
+
+Both choose a rate by the loss on validation texts with a seed that is not reported, and report on
+test texts.
 
 ``intruders`` trains all parameters, and LoRA of several ranks, at three learning rates each, and
 counts the leading singular vectors of the tuned matrices that resemble none of the matrix before.
 
-The first two take three to five minutes of one CPU core, the last about a quarter of an hour.
+On one core: about three minutes, a quarter of an hour, a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import multiprocessing
 import time
 from typing import Any
 
@@ -31,12 +37,13 @@ from torch import Tensor, nn
 import peftlab
 from peftcourse.experiments import calibration, evaluate, models, results, tasks, train
 from peftcourse.experiments.updates import matrices, nearest_cosines, replaced, updates
-from peftlab import LoRAConfig, lowrank
+from peftlab import LoRAConfig, PeftlabError, lowrank
 from peftlab.methods.subspace import SubspaceConfig, SubspaceLinear
 
 SEEDS = (0, 1, 2)
 LENGTH = 64  # tokens of an example
-RATE = 1e-3  # three times full fine-tuning's best of results/lora_separation.json: not tuned here
+TUNING_SEED = 100
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the weights; those of d numbers are √(D/d) larger
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 WEIGHT_RANKS = (8, 16, 32, 64, 128, 192)
 DIMENSIONS = (30, 300, 1_000, 3_000, 10_000, 30_000, 300_000)
@@ -53,11 +60,12 @@ LEADING = 10  # singular vectors of each matrix that are looked at, as in the pa
 COSINES = (0.3, 0.5, 0.7)  # an intruder is below; the first and last show what the middle one hides
 
 
-def data(tokenizer: Any) -> tuple[list, list]:
-    """Encoded examples to train on and to validate with."""
+def data(tokenizer: Any) -> tuple[list, list, list]:
+    """Encoded examples to train on, to choose a rate by, and to report on."""
     task = tasks.load("voice", voice="pirate")
     return tuple(
-        tasks.encode(examples, tokenizer, LENGTH) for examples in (task.train, task.validation[:64])
+        tasks.encode(examples, tokenizer, LENGTH)
+        for examples in (task.train, task.validation[:64], task.test[:64])
     )
 
 
@@ -84,48 +92,74 @@ def numbers_of(matrix: Tensor) -> dict[str, float]:
     }
 
 
-def measure_updates(steps: int) -> dict[str, Any]:
+def measure_updates(steps: int, workers: int) -> dict[str, Any]:
     """Fully fine-tune with each seed; look at W and ΔW."""
     model, tokenizer = fresh()
-    examples, validation = data(tokenizer)
+    _, _, test = data(tokenizer)
     before = matrices(model)
     plain = tasks.encode(tasks.stories("validation"), tokenizer, LENGTH)[:64]
     weights = {path: lowrank.svd(weight) for path, weight in before.items()}
     found: dict[str, Any] = {
         "steps": steps,
-        "learning_rate": RATE,
-        "loss_before": evaluate.loss(model, validation),
+        "loss_before": evaluate.loss(model, test),
         "weights": {path: numbers_of(weight) for path, weight in before.items()},
         "weight_spectra": spectra(weights),
         "stories_loss": {"whole": evaluate.loss(model, plain)},
-        "runs": [],
     }
     for rank in WEIGHT_RANKS:
         with replaced(model, cut(weights, rank)):
             found["stories_loss"][str(rank)] = evaluate.loss(model, plain)
 
-    for seed in SEEDS:
-        model, _ = fresh()
-        model.requires_grad_(True)
-        config = train.TrainConfig(steps=steps, batch_size=8, learning_rate=RATE, seed=seed)
-        train.train(model, examples, config, progress=False)
-        changed = updates(model, before)
-        parts = {path: lowrank.svd(delta) for path, delta in changed.items()}
-        losses = {"whole": evaluate.loss(model, validation)}
-        for rank in RANKS:
-            deltas = cut(parts, rank)
-            with replaced(model, {path: before[path] + deltas[path] for path in before}):
-                losses[str(rank)] = evaluate.loss(model, validation)
-        found["runs"].append(
-            {
-                "seed": seed,
-                "loss": losses,
-                "updates": {path: numbers_of(delta) for path, delta in changed.items()},
-                "spectra": spectra(parts),
-            }
-        )
-        print(f"seed {seed}: {losses}", flush=True)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        tuning = pool.starmap(tuning_loss, [(steps, rate) for rate in RATES[:4]], chunksize=1)
+        best = min(range(len(tuning)), key=tuning.__getitem__)
+        higher = best + 1
+        found |= {
+            "tuning": dict(zip(RATES, tuning, strict=False)),
+            "learning_rate": RATES[best],
+            "higher_rate": RATES[higher],
+        }
+        jobs = [(steps, RATES[place], seed) for place in (best, higher) for seed in SEEDS]
+        done = pool.starmap(full_run, jobs, chunksize=1)
+    found["runs"], found["higher_runs"] = done[: len(SEEDS)], done[len(SEEDS) :]
     return found
+
+
+def fully_tuned(steps: int, rate: float, seed: int) -> tuple[nn.Module, list, list]:
+    """The bundled model with all parameters trained; texts to choose by, and to report on."""
+    torch.set_num_threads(1)
+    model, tokenizer = fresh()
+    examples, validation, test = data(tokenizer)
+    model.requires_grad_(True)
+    config = train.TrainConfig(steps=steps, batch_size=8, learning_rate=rate, seed=seed)
+    train.train(model, examples, config, progress=False)
+    return model, validation, test
+
+
+def tuning_loss(steps: int, rate: float) -> float:
+    """The loss by which a rate for full fine-tuning is chosen."""
+    model, validation, _ = fully_tuned(steps, rate, TUNING_SEED)
+    return evaluate.loss(model, validation)
+
+
+def full_run(steps: int, rate: float, seed: int) -> dict[str, Any]:
+    """One full fine-tuning: its updates, and the loss with each of them cut to a rank."""
+    before = matrices(fresh().model)
+    model, _, test = fully_tuned(steps, rate, seed)
+    changed = updates(model, before)
+    parts = {path: lowrank.svd(delta) for path, delta in changed.items()}
+    losses = {"whole": evaluate.loss(model, test)}
+    for rank in RANKS:
+        deltas = cut(parts, rank)
+        with replaced(model, {path: before[path] + deltas[path] for path in before}):
+            losses[str(rank)] = evaluate.loss(model, test)
+    print(f"rate {rate:g}, seed {seed}: {losses}", flush=True)
+    return {
+        "seed": seed,
+        "loss": losses,
+        "updates": {path: numbers_of(delta) for path, delta in changed.items()},
+        "spectra": spectra(parts),
+    }
 
 
 def spectra(parts: dict[str, lowrank.SVD]) -> dict[str, list[float]]:
@@ -147,41 +181,59 @@ def keep_projection(model: nn.Module) -> None:
             module.projection = lambda known=known: known
 
 
-def measure_dimension(steps: int) -> dict[str, Any]:
-    """Train in random subspaces of several dimensions, and without one."""
+def measure_dimension(steps: int, workers: int) -> dict[str, Any]:
+    """Train in random subspaces of several dimensions, and without one, each at its best rate."""
     model, tokenizer = fresh()
-    examples, validation = data(tokenizer)
-    paths = list(matrices(model))
-    D = sum(model.get_submodule(path).weight.numel() for path in paths)
+    _, _, test = data(tokenizer)
+    D = sum(weight.numel() for weight in matrices(model).values())
     found: dict[str, Any] = {
         "steps": steps,
         "weights": D,
-        "learning_rate_of_weights": RATE,
-        **{f"{name}_before": value for name, value in quality(model, validation).items()},
-        "runs": [],
+        **{f"{name}_before": value for name, value in quality(model, test).items()},
     }
-    for dimension in (*DIMENSIONS, D):
-        for seed in SEEDS:
-            model, _ = fresh()
-            if dimension == D:
-                model.requires_grad_(False)
-                for path in paths:
-                    model.get_submodule(path).requires_grad_(True)
-            else:
-                peftlab.apply(model, SubspaceConfig(dimension=dimension, seed=seed))
-                keep_projection(model)
-            config = train.TrainConfig(
-                steps=steps,
-                batch_size=4,
-                learning_rate=RATE * (D / dimension) ** 0.5,
-                seed=seed,
-            )
-            train.train(model, examples, config, progress=False)
-            found["runs"].append(
-                {"dimension": dimension, "seed": seed, **quality(model, validation)}
-            )
-            print(found["runs"][-1], flush=True)
+    dimensions = (*DIMENSIONS, D)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        tried = [(steps, d, rate, TUNING_SEED) for d in dimensions for rate in RATES]
+        found["tuning"] = pool.starmap(subspace_run, tried, chunksize=1)
+        rates = {
+            d: min((run for run in found["tuning"] if run["dimension"] == d), key=lowest)["rate"]
+            for d in dimensions
+        }
+        jobs = [(steps, d, rates[d], seed) for d in dimensions for seed in SEEDS]
+        found["runs"] = pool.starmap(subspace_run, jobs, chunksize=1)
     return found
+
+
+def lowest(run: dict[str, Any]) -> float:
+    """What a rate is chosen by; a run that diverged comes last."""
+    return math.inf if run["loss"] is None else run["loss"]
+
+
+def subspace_run(steps: int, dimension: int, rate: float, seed: int) -> dict[str, Any]:
+    """Train d numbers, or, with as many as there are weights, the matrices themselves."""
+    torch.set_num_threads(1)
+    model, tokenizer = fresh()
+    examples, validation, test = data(tokenizer)
+    weights = matrices(model)
+    D = sum(weight.numel() for weight in weights.values())
+    if dimension == D:
+        model.requires_grad_(False)
+        for path in weights:
+            model.get_submodule(path).requires_grad_(True)
+    else:
+        peftlab.apply(model, SubspaceConfig(dimension=dimension, seed=seed))
+        keep_projection(model)
+    config = train.TrainConfig(
+        steps=steps, batch_size=4, learning_rate=rate * (D / dimension) ** 0.5, seed=seed
+    )
+    run: dict[str, Any] = {"dimension": dimension, "rate": rate, "seed": seed}
+    try:
+        train.train(model, examples, config, progress=False)
+        run |= quality(model, validation if seed == TUNING_SEED else test)
+    except PeftlabError as error:  # the rate was too high
+        run |= {"loss": None, "accuracy": None, "problem": str(error)}
+    print(run, flush=True)
+    return run
 
 
 def quality(model: nn.Module, validation: list) -> dict[str, float]:
@@ -190,10 +242,10 @@ def quality(model: nn.Module, validation: list) -> dict[str, float]:
     return {"loss": loss, "accuracy": outcomes.correct.mean().item()}
 
 
-def measure_intruders(steps: int) -> dict[str, Any]:
+def measure_intruders(steps: int, workers: int) -> dict[str, Any]:
     """Train with each method, rate and seed; count intruder dimensions, and what was forgotten."""
     model, tokenizer = fresh()
-    examples, validation = data(tokenizer)
+    _, validation, _ = data(tokenizer)
     before = matrices(model)
     plain = tasks.encode(tasks.stories("validation"), tokenizer, LENGTH)[:64]
     found: dict[str, Any] = {
@@ -204,37 +256,47 @@ def measure_intruders(steps: int) -> dict[str, Any]:
         "stories_before": evaluate.loss(model, plain),
         "runs": [],
     }
-    for rank, rates in INTRUDER_RATES.items():
-        for rate in rates:
-            for seed in SEEDS:
-                model, _ = fresh()
-                torch.manual_seed(seed)
-                if rank:
-                    peftlab.apply(model, LoRAConfig(rank=rank, alpha=2 * rank))
-                else:
-                    model.requires_grad_(True)
-                config = train.TrainConfig(steps=steps, batch_size=8, learning_rate=rate, seed=seed)
-                train.train(model, examples, config, progress=False)
-                run = {
-                    "rank": rank,
-                    "rate": rate,
-                    "seed": seed,
-                    "loss": evaluate.loss(model, validation),
-                    "stories": evaluate.loss(model, plain),
-                }
-                if rank:
-                    peftlab.merge(model, keep_base=False)
-                after = matrices(model)
-                nearest = torch.stack(
-                    [nearest_cosines(before[path], after[path], LEADING) for path in before]
-                )
-                run["intruders"] = {
-                    str(cosine): (nearest < cosine).sum(dim=1).double().mean().item()
-                    for cosine in COSINES
-                }
-                found["runs"].append(run)
-                print(run, flush=True)
+    jobs = [
+        (steps, rank, rate, seed)
+        for rank, rates in INTRUDER_RATES.items()
+        for rate in rates
+        for seed in SEEDS
+    ]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        found["runs"] = pool.starmap(intruder_run, jobs, chunksize=1)
     return found
+
+
+def intruder_run(steps: int, rank: int, rate: float, seed: int) -> dict[str, Any]:
+    """Train LoRA of a rank, or everything with rank 0; count intruders, and what was forgotten."""
+    torch.set_num_threads(1)
+    model, tokenizer = fresh()
+    examples, validation, _ = data(tokenizer)
+    plain = tasks.encode(tasks.stories("validation"), tokenizer, LENGTH)[:64]
+    before = matrices(model)
+    torch.manual_seed(seed)
+    if rank:
+        peftlab.apply(model, LoRAConfig(rank=rank, alpha=2 * rank))
+    else:
+        model.requires_grad_(True)
+    config = train.TrainConfig(steps=steps, batch_size=8, learning_rate=rate, seed=seed)
+    train.train(model, examples, config, progress=False)
+    run: dict[str, Any] = {
+        "rank": rank,
+        "rate": rate,
+        "seed": seed,
+        "loss": evaluate.loss(model, validation),
+        "stories": evaluate.loss(model, plain),
+    }
+    if rank:
+        peftlab.merge(model, keep_base=False)
+    after = matrices(model)
+    nearest = torch.stack([nearest_cosines(before[path], after[path], LEADING) for path in before])
+    run["intruders"] = {
+        str(cosine): (nearest < cosine).sum(dim=1).double().mean().item() for cosine in COSINES
+    }
+    print(run, flush=True)
+    return run
 
 
 MEASURES = {
@@ -242,15 +304,16 @@ MEASURES = {
         measure_updates,
         60,
         "Singular values and ranks of the matrices of the bundled model and of their change by "
-        "full fine-tuning on the voice task; validation loss (nats per token) when each change is "
-        "cut to a rank, and loss on stories when each matrix is cut.",
+        "full fine-tuning on the voice task; test loss (nats per token) when each change is cut to "
+        "a rank, at the best learning rate and at the next higher one, and loss on stories when "
+        "each matrix is cut.",
     ),
     "dimension": (
         measure_dimension,
         30,
-        "Validation loss (nats per token) and accuracy (share of tokens predicted right) on the "
+        "Test loss (nats per token) and accuracy (share of tokens predicted right) on the "
         "voice task after training d numbers that drive all matrices of the bundled model through "
-        "a random projection, and after training the matrices themselves.",
+        "a random projection, and after training the matrices themselves, each at its best rate.",
     ),
     "intruders": (
         measure_intruders,
@@ -267,13 +330,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("measure", choices=MEASURES)
     parser.add_argument("--steps", type=int, help="fewer steps, to try it; nothing is written")
+    parser.add_argument("--workers", type=int, default=1, help="processes that train at once")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     measure, steps, what = MEASURES[arguments.measure]
-    started = time.process_time()
-    numbers = measure(arguments.steps or steps)
-    numbers["cpu_seconds"] = round(time.process_time() - started)
-    print(f"{numbers['cpu_seconds']} s of CPU time")
+    started = time.perf_counter()
+    numbers = measure(arguments.steps or steps, arguments.workers)
+    print(f"{time.perf_counter() - started:.0f} s")
     if not arguments.steps:
         results.write(
             f"results/rank_{arguments.measure}.json",
