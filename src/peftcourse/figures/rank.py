@@ -195,25 +195,34 @@ def spectra(record: Mapping[str, Any], hardware: str) -> Figure:
 
 
 def cut_losses(record: Mapping[str, Any], hardware: str) -> Figure:
-    """Loss when each update is cut to a rank, and loss when each weight is.
+    """Loss when each update is cut to a rank, at two learning rates, and when each weight is.
 
     Args:
         record: the numbers of ``results/rank_updates.json``.
         hardware: what they were measured on.
     """
-    runs = record["runs"]
-    ranks = [int(rank) for rank in runs[0]["loss"] if rank not in ("whole", "0")]
-    cut = [[run["loss"][str(rank)] for run in runs] for rank in ranks]
-    whole = statistics.fmean(run["loss"]["whole"] for run in runs)
-    none = statistics.fmean(run["loss"]["0"] for run in runs)
-    with drawing(1, 2, width=7.6, height=3.4) as (canvas, (left, right)):
-        _with_bars(left, ranks, cut, PALETTE[1], "cut to rank r")
-        left.axhline(whole, color=INK, linewidth=1, linestyle=LINES[1])
-        left.annotate(
-            "full ΔW", (ranks[0], whole), (0, -3), textcoords="offset points", va="top", fontsize=9
-        )
-        left.axhline(none, color=INK, linewidth=1, linestyle=LINES[3])
-        left.text(ranks[-1], none, "no ΔW", va="bottom", ha="right", fontsize=9)
+    ranks = [int(rank) for rank in record["runs"][0]["loss"] if rank not in ("whole", "0")]
+    groups = {
+        f"rate {record['learning_rate']:g} (best)": record["runs"],
+        f"rate {record['higher_rate']:g}": record["higher_runs"],
+    }
+    spoken_of = []
+    with drawing(1, 2, width=7.6, height=3.8) as (canvas, (left, right)):
+        for place, (label, runs) in enumerate(groups.items()):
+            cut = [[run["loss"][str(rank)] for run in runs] for rank in ranks]
+            color = PALETTE[1 + place]
+            _with_bars(left, ranks, cut, color, label, marker="os"[place])
+            none, whole = (
+                statistics.fmean(run["loss"][kept] for run in runs) for kept in ("0", "whole")
+            )
+            left.axhline(none, color=color, linewidth=1, linestyle=LINES[3])
+            left.text(ranks[-1], none, "no ΔW", color=color, va="bottom", ha="right", fontsize=9)
+            eight = statistics.fmean(cut[ranks.index(8)])
+            spoken_of.append(
+                f"at {label}, {eight:.2f} nats per token cut to rank 8, {whole:.2f} whole, "
+                f"{none:.2f} without ΔW"
+            )
+        left.legend(loc="upper right", fontsize=9)
         left.set_title("the update ΔW")
         stories = record["stories_loss"]
         places = [int(rank) for rank in stories if rank != "whole"]
@@ -228,18 +237,16 @@ def cut_losses(record: Mapping[str, Any], hardware: str) -> Figure:
             axes.set_xlabel("rank r")
             axes.set_ylim(bottom=0)
         left.set_ylabel("loss (nats per token)")
-        eight = statistics.fmean(cut[ranks.index(8)])
         spoken = (
-            f"Cut to rank 8 after training, the update gives {eight:.2f} nats per token, at rank "
-            f"{ranks[-2]} {statistics.fmean(cut[-2]):.2f}, whole {whole:.2f}, none of it "
-            f"{none:.2f}. The model's own weights cut to rank "
-            f"{places[-2]} tell stories at {stories[str(places[-2])]:.2f} instead of "
+            f"The update cut after training: {'; '.join(spoken_of)}. The model's own weights cut "
+            f"to rank {places[-2]} tell stories at {stories[str(places[-2])]:.2f} instead of "
             f"{stories['whole']:.2f}"
         )
         return finish(
             canvas,
             alt=f"Two line plots of the loss against the rank that is kept. {spoken}.",
-            caption=f"{spoken}. Mean and range of {len(runs)} seeds; recorded on {hardware}.",
+            caption=f"{spoken}. Mean and range of {len(record['runs'])} seeds; "
+            f"recorded on {hardware}.",
         )
 
 

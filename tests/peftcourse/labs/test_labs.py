@@ -23,7 +23,7 @@ NUMBER = re.compile(r"\d+\.\d+")
 # Lines of a lab's outputs that show what its model answer is about.
 RESULTS = {
     "01_memory": ".*GiB.*",
-    "02_rank": "rank.*loss .*",
+    "02_rank": ".*(?:loss|energy) .*",
     "03_lora": "loss .*",
     "04_practice": ".*examples, rank .*loss .*",
     "05_dora": ".* r = .*",
