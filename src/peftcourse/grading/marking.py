@@ -322,7 +322,7 @@ def _with_code(result: Result, submission: Submission) -> Result:
     """A result with the code that it is about, for the page that the learner receives."""
     if result.answer or result.status in (feedback.NOT_ATTEMPTED, MISSING):
         return result
-    return replace(result, code=_up_to(submission.answers[result.exercise], MAX_SHOWN))
+    return replace(result, code=_up_to(submission.code.get(result.exercise, ""), MAX_SHOWN))
 
 
 def _written(part: Written, words: Words | None) -> Result:

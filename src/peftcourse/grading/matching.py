@@ -30,12 +30,14 @@ class Answers:
         others: sources of the other code cells, without those that the lab itself holds.
         notes: where an answer was found, if not in its place.
         words: exercise id → what was written in answer to it, for those that ask for words.
+        code: exercise id → source of the last cell that gives its name a value, to be shown.
     """
 
     by_exercise: dict[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     words: dict[str, Words] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
 
 
 def match(
@@ -71,6 +73,7 @@ class _Matching:
             if place is not None:
                 self.found.by_exercise[exercise.id] = self.cells[place].source
                 used.add(place)
+        self.found.code = {exercise.id: self._shown(exercise) for exercise in self.lesson.exercises}
         for exercise_id, words in written.answers(
             self.cells, self.keys, self.lesson, self.lab, self.album
         ).items():
@@ -84,6 +87,19 @@ class _Matching:
             if cell.kind == "code" and i not in used and not self._is_labs(cell)
         )
         return self.found
+
+    def _shown(self, exercise: Exercise) -> str:
+        """The cell that counts when the notebook runs from top to bottom, as far as one can see."""
+        target, stub = self.lab.targets[exercise.id], plain(self.lab.stubs[exercise.id])
+        giving = [
+            cell.source
+            for cell in self.cells
+            if cell.kind == "code"
+            and plain(cell.source) != stub
+            and _defines(cell.source, target, by_value=True)
+            and not self._is_labs(cell)
+        ]
+        return next(iter(giving[-1:]), self.found.by_exercise.get(exercise.id, ""))
 
     def _code(self, exercise: Exercise) -> int | None:
         """The place of the cell that answers an exercise."""

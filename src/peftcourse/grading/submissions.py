@@ -46,6 +46,7 @@ class Submission:
         notes: what the instructor and the learner should know about how it was read.
         person: whose it is, if a learning management system says so.
         words: exercise id → what was written, for the exercises that ask for words.
+        code: exercise id → source of the cell that counts, for the page of feedback.
         state: of its row: ``GRADED``, or the kind of problem.
     """
 
@@ -59,6 +60,7 @@ class Submission:
     notes: tuple[str, ...] = ()
     person: Person | None = None
     words: Mapping[str, Words] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
     state: str = GRADED
 
 
@@ -149,6 +151,7 @@ def _submission(name: str, found: Found) -> Submission:
         notes=(*found.notes, *read.notes),
         person=found.person,
         words=read.answers.words,
+        code=read.answers.code,
     )
 
 

@@ -125,6 +125,19 @@ def test_a_cell_that_no_longer_defines_the_answer_gives_way(lab):
     assert "lambda" in by_value.delta()[0]
 
 
+def test_the_code_that_is_shown_is_the_last_that_gives_the_name_a_value(lab):
+    assert lab.match().code["lora.delta"] == STUB
+    lab.code("lora_delta = lambda A, B, alpha: alpha / len(A) * B @ A")
+    assert lab.match().code["lora.delta"].startswith("lora_delta = lambda")
+    lab.code("print(lora_delta)\nlora_delta_2 = 1")
+    assert lab.match().code["lora.delta"].startswith("lora_delta = lambda")
+    lab.cell()["source"] = DELTA
+    assert lab.match().code["lora.delta"].startswith("lora_delta = lambda")
+    lab.cells.pop()
+    lab.cells.pop()
+    assert lab.match().code["lora.delta"] == DELTA
+
+
 def test_an_answer_written_below_the_untouched_stub(lab):
     lab.code(DELTA)
     lab.code("    def lora_delta(): pass\nlora_delta_2 = 1\ndef lora_delta2(): pass")
