@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -168,6 +169,15 @@ def test_written_answers_wait_for_a_person_and_their_marks_are_merged(tmp_path):
     [row] = grade(source.parent, out)
     assert (row.results[-1].points, row.results[-1].comment) == (2, "Which numbers?")
     assert "Which numbers?" in (out / "feedback" / "ada.html").read_text(encoding="utf-8")
+
+    # Under another name the file keeps its row, which is not graded again, and its mark.
+    source.rename(source.with_name("ada l.ipynb"))
+    said = []
+    [moved] = grade(source.parent, out, say=said.append)
+    assert moved == replace(row, submission="ada l", origin="ada l.ipynb")
+    assert said[0] == 'note: "ada" is called "ada l" now.' and "1 of 1 submissions" in said[1]
+    assert [page.name for page in (out / "feedback").iterdir()] == ["ada l.html"]
+    assert "ada,lora" not in queue.read_text(encoding="utf-8-sig")
 
 
 @walled

@@ -8,9 +8,11 @@ import zipfile
 
 from grading.cases.honest.base import case
 from grading.cases.mistakes import wrong
-from grading.cases.notebooks import LAB, RIGHT, Notebook, code_cell, solved
+from grading.cases.notebooks import LAB, RIGHT, Notebook, code_cell, solved, text
 
 from peftcourse.exercises.feedback import WRONG_VALUE
+from peftcourse.grading.rows import MISSING
+from peftcourse.labs.generate import cell_id
 
 
 def _version_3() -> bytes:
@@ -66,6 +68,38 @@ def _zip(**notebooks: Notebook) -> bytes:
     return buffer.getvalue()
 
 
+def _with_outputs_of_50_mb() -> Notebook:
+    notebook = solved()
+    lines = ["step 1: loss 2.345, and so on for a long while\n"] * 400_000
+    cell = next(cell for cell in notebook.cells if cell["cell_type"] == "code")
+    cell["outputs"] = [
+        {"output_type": "stream", "name": "stdout", "text": lines},
+        {"output_type": "display_data", "data": {"image/png": "A" * 30_000_000}},
+    ]
+    return notebook
+
+
+def _with_pictures_in_the_text() -> Notebook:
+    notebook = solved()
+    picture = {"image.png": {"image/png": "iVBORw0KGgo" + "A" * 3_000_000}}
+    words = {"cell_type": "markdown", "id": "w1", "metadata": {}, "attachments": picture}
+    notebook.cells.append({**words, "source": "My curves: ![curves](attachment:image.png)"})
+    return notebook
+
+
+def _of_another_release(*left_out: str) -> Notebook:
+    """As the lab's generator would have made it from other words, and without some exercises."""
+    notebook = solved()
+    for place, cell in enumerate(notebook.cells):
+        source = text(cell)
+        if cell["cell_type"] == "markdown" and "### Exercise" not in source:
+            cell["source"] = source.replace(" the ", " this ")
+            cell["id"] = cell_id(place, "markdown", cell["source"])
+    kept = [c for c in notebook.cells if not any(f"`{e}`" in text(c) for e in left_out)]
+    notebook.content["cells"] = kept
+    return notebook.delete(*left_out)
+
+
 CASES = [
     case("nbformat 3", _version_3()),
     case("nbformat 4.0", _version_4_0()),
@@ -78,6 +112,10 @@ CASES = [
         solved().prepend("lora.delta", "# größer, été").text().encode("latin-1", errors="ignore"),
     ),
     case("pictures", _with_pictures()),
+    case("50 MB of outputs", _with_outputs_of_50_mb(), whole=False),
+    case("pictures in the text", _with_pictures_in_the_text(), whole=False),
+    case("another release", _of_another_release(), whole=False),
+    case("an older release", _of_another_release("lora.merge"), merge=MISSING),
     case("one line", json.dumps(solved().content).encode()),
     case("in folders", solved(), file=f"group 1/Zoë O'Hara/attempt-2/{LAB}.ipynb", whole=False),
     case(
