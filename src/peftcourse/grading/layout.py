@@ -20,6 +20,8 @@ from peftcourse.grading.people import Person, number_of_file, split
 # Files that a learner may hand in instead of a notebook; others, such as a list of the class that
 # lies in the same folder, are no submissions.
 _HANDED_IN = tuple(".py .pdf .html .htm .doc .docx .odt .rtf .rar .7z .tar .gz .tgz".split())
+# Files in which an answer in words may stand.
+_DOCUMENTS = tuple(".pdf .html .htm .doc .docx .odt .rtf .txt .md".split())
 # More submissions than this do not come out of one folder or zip among others: a learner who fills
 # it must not flood the class.
 MAX_OF_ONE = 100
@@ -125,6 +127,7 @@ class Found:
         notes: how it was chosen.
         person: whose it is, if a learning management system says so.
         file: the notebook, or what was handed in instead; None if it is a folder.
+        documents: names of other files of the learner's that may hold text.
     """
 
     label: str
@@ -136,6 +139,7 @@ class Found:
     notes: tuple[str, ...] = ()
     person: Person | None = None
     file: File | None = None
+    documents: tuple[str, ...] = ()
 
     @property
     def is_notebook(self) -> bool:
@@ -258,8 +262,15 @@ class Layout:
                 person = found.person if self._sectioned else None
                 yield replace(found, person=below.person or person)
 
-    def _of_learner(self, folder: Folder, label: str) -> Iterator[Found]:
+    def _of_learner(self, folder: Folder, label: str) -> list[Found]:
         """One learner's folder, as far as one can tell."""
+        found = list(self._counting(folder, label))
+        texts = (file for file in folder.everything() if file.name.lower().endswith(_DOCUMENTS))
+        names = tuple(printable(file.name) for file in itertools.islice(texts, FEW))
+        return [replace(found[0], documents=names)] if len(found) == 1 else found
+
+    def _counting(self, folder: Folder, label: str) -> Iterator[Found]:
+        """What counts of a folder."""
         if folder.person and folder.holds_notebook:
             yield self._of_person(folder, label)
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,7 @@ def _submission(name: str, found: Found) -> Submission:
             person=found.person,
             state=_kind_of_problem(found),
         )
+    beside = _documents(found.documents)
     return Submission(
         name,
         found.origin,
@@ -148,11 +149,28 @@ def _submission(name: str, found: Found) -> Submission:
         read.answers.by_exercise,
         read.answers.others,
         found.progress or {},
-        notes=(*found.notes, *read.notes),
+        notes=(*found.notes, *([f"{beside} not looked at"] if beside else []), *read.notes),
         person=found.person,
-        words=read.answers.words,
+        words=_with_documents(read.answers.words, beside),
         code=read.answers.code,
     )
+
+
+def _documents(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    files = (
+        "a file beside the notebook was" if len(names) == 1 else "files beside the notebook were"
+    )
+    return f"{files} handed in ({', '.join(f'“{name}”' for name in names)}) and"
+
+
+def _with_documents(words: Mapping[str, Words], beside: str) -> Mapping[str, Words]:
+    """An answer that may stand in another file waits for somebody to open it."""
+    if not beside:
+        return words
+    said = f"[Nothing in the notebook; {beside} nobody has read it yet.]"
+    return {id: one if one.text else replace(one, text=said) for id, one in words.items()}
 
 
 def _kind_of_problem(found: Found) -> str:

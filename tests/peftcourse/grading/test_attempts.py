@@ -122,3 +122,17 @@ def test_what_is_not_this_labs_notebook_is_called_what_it_is(tmp_path):
     assert found["Ada Lovelace_7"].person.name == "Ada Lovelace"
     assert found["Ada Lovelace_7"].origin == MOODLE
     assert "none of the places for answers" in found["blank"].notes[0]
+
+
+def test_an_answer_that_may_stand_in_another_file_waits_for_somebody_to_open_it(tmp_path):
+    files = {
+        f"{MOODLE}/03_lora.ipynb": RIGHT,
+        f"{MOODLE}/my report.docx": b"PK",
+        "Ben_8_assignsubmission_file_/03_lora.ipynb": RIGHT,
+        "Ben_8_assignsubmission_file_/progress.json": b"{}",
+    }
+    ada, ben = handed_in(tmp_path / "class", files)
+    [words] = ada.words.values()
+    assert "“my report.docx”" in words.text and "nobody has read it" in words.text
+    assert any("“my report.docx”" in note for note in ada.notes)
+    assert [one.text for one in ben.words.values()] == [""] and ben.notes == ()
