@@ -25,7 +25,7 @@ FLOORS = {
     "peftlab": """
         errors
         lowrank | memory | quantization.formats quantization.nf4 quantization.bitsandbytes
-        layers targets copies inject
+        layers targets copies inject reach
         methods | merging quantization
         peft_format checkpoint peftlab
     """,

@@ -66,11 +66,11 @@ class ParameterCopy(AdapterLayer):
 
     def merged_weight(self, weight: Tensor) -> Tensor:
         """The copy instead of the original."""
-        return oriented(self, self.weight.clone())
+        return oriented(self, self._parameters["weight"].clone())
 
     def merged_bias(self, bias: Tensor) -> Tensor:
         """The copy instead of the original."""
-        return self.bias.clone()
+        return self._parameters["bias"].clone()
 
 
 def parameter_copies(

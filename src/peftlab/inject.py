@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from peftlab import reach
 from peftlab.copies import parameter_copies
 from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, Method, is_linear, linear_features
@@ -48,10 +49,10 @@ def apply(
     """
     wrappers = build(model, method, name, also_train=also_train, bias=bias)
     model.requires_grad_(False)
-    attach(model, wrappers)
     for _, wrapper in wrappers:
         for parameter in wrapper.adapter_parameters().values():
             parameter.requires_grad_(True)
+    attach(model, wrappers)
     return model
 
 
@@ -86,12 +87,15 @@ def attach(model: nn.Module, wrappers: Sequence[tuple[str, AdapterLayer]]) -> No
 
     The list goes from the outside in: a later wrapper may stand below an earlier one.
     """
-    for _, wrapper in wrappers:
+    read = reach.layers_read(model)
+    for path, wrapper in wrappers:
+        wrapper.read_at = path if path in read else ""
         for parent in list(model.modules()):
             # `_modules`, because `named_children` shows a module that has two names only once.
             for child_name, child in parent._modules.items():
                 if child is wrapper.base and parent is not wrapper:
                     setattr(parent, child_name, wrapper)
+    reach.watch(wrappers)
 
 
 def adapter_layers(model: nn.Module, name: str | None = None) -> list[tuple[str, AdapterLayer]]:

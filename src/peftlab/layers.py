@@ -27,7 +27,9 @@ class AdapterLayer(nn.Module):
     parameters are the adapter's; nothing is found by searching for "lora" in a name.
 
     An attribute that the wrapper does not have is looked up in the model's own module, because
-    models look at the layers they call: T5 at ``wo.weight.dtype``, for example.
+    models look at the layers they call: T5 at ``wo.weight.dtype``, for example. Some compute with
+    a layer's weight and never call the layer (WavLM's attention, Mamba's ``dt_proj``,
+    ``nn.MultiheadAttention``): what they read is the weight with the adapter in it, see ``read``.
 
     Attributes:
         base: the wrapped module; another ``AdapterLayer`` when adapters are stacked.
@@ -35,6 +37,7 @@ class AdapterLayer(nn.Module):
         adapter: the name of the adapter this layer belongs to.
         enabled: whether ``forward`` adds the contribution.
         merged: whether the contribution is in the base weight already (see ``merging.merge``).
+        read_at: the layer's name if code of the model reads its weight or bias (see ``reach``).
     """
 
     PARAMETERS: tuple[str, ...] = ()
@@ -55,9 +58,12 @@ class AdapterLayer(nn.Module):
         self.adapter = adapter
         self.enabled = True
         self.merged = False
+        self.read_at = ""
         self.train(base.training)
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("weight", "bias") and self.__dict__.get("read_at"):
+            return self.read(name)
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -75,7 +81,30 @@ class AdapterLayer(nn.Module):
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """The adapter's own parameters by name, without those of the module it wraps."""
-        return {name: self.get_parameter(name) for name in self.PARAMETERS}
+        return {name: self._parameters[name] for name in self.PARAMETERS}
+
+    def read(self, name: str) -> Tensor | None:
+        """The layer's ``weight`` or ``bias`` as the model's own code reads it.
+
+        While the adapter is on, that is the tensor that ``merging`` would make, with its gradient;
+        the base's own where the method does not change it, or it is packed.
+
+        Raises:
+            PeftlabError: the adapter acts only where the layer is called.
+        """
+        value = getattr(super().__getattr__("base"), name)
+        why = self.CANNOT_MERGE
+        if self.training and getattr(self.method, "dropout", 0):
+            why = "its dropout acts on what the layer is called with; set dropout=0"
+        if self.active and why:
+            raise PeftlabError(
+                f"the model computes with the {name} of {self.read_at!r} without calling it, and "
+                f"{self.adapter!r} does not act there: {why}, or leave the layer out."
+            )
+        if not (self.active and name in self.MERGES) or value is None or value.dtype.itemsize < 2:
+            return value
+        adapted = getattr(self, f"merged_{name}")(oriented(self, value))
+        return oriented(self, adapted).to(value.dtype)
 
     def delta_weight(self) -> Tensor:
         """What merging adds to the weight of a linear layer, (d_out, d_in).

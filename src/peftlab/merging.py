@@ -109,7 +109,7 @@ def _check_mergeable(
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
     # Where copies of a tied parameter are tied too, merging all of them is merging one.
     copied = Counter(
-        (id(parameter), id(layer.get_parameter(key)))
+        (id(parameter), id(layer._parameters[key]))
         for _, layer in layers
         if isinstance(layer, ParameterCopy)
         for key, parameter in _to_merge(layer)
@@ -128,7 +128,7 @@ def _check_mergeable(
                     "would round the update away; load the base in 16 or 32 bit, then merge."
                 )
             together = isinstance(layer, ParameterCopy) and (
-                copied[id(tensor), id(layer.get_parameter(key))] == owners[id(tensor)]
+                copied[id(tensor), id(layer._parameters[key])] == owners[id(tensor)]
             )
             if owners[id(tensor)] > 1 and not together:
                 raise PeftlabError(

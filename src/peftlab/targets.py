@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 
 from torch import nn
@@ -79,12 +80,7 @@ def match_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
     for pattern in patterns:
         if any(matches(path, pattern) for path in linear):
             continue
-        other = next((m for path, m in layers if path and matches(path, pattern)), None)
-        reason = (
-            "matches no layer of the model"
-            if other is None
-            else f"matches {type(other).__name__}, which is not a linear layer"
-        )
+        reason = _no_linear_layer(layers, pattern)
         known = ", ".join(sorted({path.rsplit(".", 1)[-1] for path in linear}))
         raise PeftlabError(
             f"target {pattern!r} {reason}; linear layers end in: {known or 'none'} "
@@ -94,9 +90,56 @@ def match_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
 
 
 def linear_targets(model: nn.Module, targets: str | Sequence[str]) -> dict[str, nn.Module]:
-    """The linear layers that ``targets`` means, by name; see ``match_targets``."""
+    """The linear layers that ``targets`` means, by name; see ``match_targets``.
+
+    Warns if ``"all-linear"`` passes over weights in which much of the model is.
+    """
     layers = dict(named_layers(model))
+    if targets == ALL_LINEAR:
+        _warn_of_others(model, list(layers.items()))
     return {path: layers[path] for path in match_targets(model, targets)}
+
+
+def _no_linear_layer(layers: Sequence[tuple[str, nn.Module]], pattern: str) -> str:
+    """What a target that means no linear layer means instead, as the end of a sentence."""
+    for path, module in layers:
+        if path and matches(path, pattern):
+            return f"matches {type(innermost(module)).__name__}, which is not a linear layer"
+    for place, weight in _other_weights(layers):
+        # `experts.3.down_proj` in a file of old, `experts.down_proj` in the model.
+        if matches(place, re.sub(r"\.\d+(?=\.\w+$)", "", pattern)):
+            return f"matches {_described(place, weight)}, which is no linear layer"
+    return "matches no layer of the model"
+
+
+def _other_weights(layers: Sequence[tuple[str, nn.Module]]) -> list[tuple[str, nn.Parameter]]:
+    """The matrices, by name, that are in no linear layer, embedding or convolution."""
+    usual = (nn.Embedding, nn.modules.conv._ConvNd)
+    return [
+        (f"{path}.{name}", weight)
+        for path, module in layers
+        if not is_linear(innermost(module)) and not isinstance(innermost(module), usual)
+        for name, weight in innermost(module)._parameters.items()
+        if weight is not None and weight.ndim > 1 and len(weight) > 1
+    ]
+
+
+def _described(place: str, weight: nn.Parameter) -> str:
+    fused = f", in which {len(weight)} experts are fused" if weight.ndim == 3 else ""
+    return f"the parameter {place} of shape {tuple(weight.shape)}{fused}"
+
+
+def _warn_of_others(model: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> None:
+    """Say what ``"all-linear"`` does not reach, where that is more than a trifle."""
+    others = _other_weights(layers)
+    share = sum(w.numel() for _, w in others) / max(1, sum(p.numel() for p in model.parameters()))
+    if share > 0.05:
+        largest = max(others, key=lambda other: other[1].numel())
+        warnings.warn(
+            f'"{ALL_LINEAR}" passes over {share:.0%} of {type(model).__name__}, which is in no '
+            f"linear layer: {_described(*largest)}. It is neither adapted nor quantized.",
+            stacklevel=2,
+        )
 
 
 def _output_head(model: nn.Module) -> nn.Module | None:

@@ -7,6 +7,8 @@ import peftlab
 
 # One row with padding at the left, as when prompts of different lengths are continued.
 LEFT_PADDED = torch.tensor([[1] * 9, [0] * 3 + [1] * 6])
+# On the right PEFT agrees; on the left, what it computes depends on how much padding there is.
+RIGHT_PADDED = LEFT_PADDED.flip(1)
 
 
 def seeded(shape, seed=2, dtype=torch.float64):

@@ -106,6 +106,8 @@ def edit_config(**fields):
         (edit_config(r=5), {}, r"shape \(\d+, \d+\), the model needs \(\d+, \d+\)"),
         (edit_config(peft_type="VERA"), {}, "describes a VERA adapter"),
         (edit_config(lora_bias=True), {}, "sets lora_bias=True"),
+        (edit_config(use_qalora=True), {}, "sets use_qalora=True"),
+        (edit_config(next_years_option=7), {}, "sets next_years_option=7, which peftlab does not"),
         (edit_config(lora_dropout=2), {}, "dropout must be"),
         (break_nothing, {"hidden_size": 48}, "load it into the base model it was trained on"),
         (break_nothing, {"num_hidden_layers": 1}, "adapts the layer 'model.layers.1"),

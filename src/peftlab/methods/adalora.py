@@ -84,6 +84,8 @@ class AdaLoRAConfig:
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """An AdaLoRA layer for each target."""
         layers = linear_targets(model, self.targets)
+        for path in self.ranks.keys() - layers:
+            raise PeftlabError(f"ranks names {path!r}, which is none of the layers to adapt.")
         return {
             path: AdaLoRALinear(layer, self, adapter, self.ranks.get(path, self.rank))
             for path, layer in layers.items()
@@ -122,10 +124,10 @@ class AdaLoRALinear(AdapterLayer):
         super().__init__(base, method, adapter)
         d_in, d_out = linear_features(base)
         r = method.rank if rank is None else rank
-        self.P = new_parameter(d_out, r, like=self.weight)
-        self.lam = new_parameter(r, 1, like=self.weight)
-        self.Q = new_parameter(r, d_in, like=self.weight)
-        self.register_buffer("kept", torch.ones(r, dtype=torch.bool, device=self.weight.device))
+        self.P = new_parameter(d_out, r, like=self.innermost.weight)
+        self.lam = new_parameter(r, 1, like=self.innermost.weight)
+        self.Q = new_parameter(r, d_in, like=self.innermost.weight)
+        self.register_buffer("kept", torch.ones(r, dtype=torch.bool, device=self.Q.device))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from peftlab.errors import PeftlabError
@@ -60,3 +60,30 @@ def patterns(name: str, value: str | Sequence[str], remedy: str) -> str | tuple[
 def linear_targets(value: str | Sequence[str]) -> str | tuple[str, ...]:
     """``targets`` of a method that adapts linear layers, see ``patterns``."""
     return patterns("targets", value, f'name a layer, or use "{ALL_LINEAR}"')
+
+
+def from_pattern(pattern: Mapping[str, Any], path: str, default: Any) -> Any:
+    """The value of the first key that matches a layer's name, or the end of it after a dot."""
+    key = deciding_key(pattern, path)
+    return default if key is None else pattern[key]
+
+
+def deciding_key(pattern: Mapping[str, Any], path: str) -> str | None:
+    """The first key that matches a layer's name, or the end of it after a dot.
+
+    Keys are regular expressions, matched as in PEFT: ``q_proj`` and ``layers.0.*`` match
+    ``model.layers.0.q_proj``, ``proj`` does not.
+    """
+    return next((key for key in pattern if re.match(rf"(.*\.)?({key})$", path)), None)
+
+
+def used_pattern(name: str, pattern: Mapping[str, Any], paths: Iterable[str]) -> None:
+    """Raise a PeftlabError if a key decides for none of these layers, which it would not tell."""
+    paths = list(paths)
+    for key in pattern.keys() - {deciding_key(pattern, path) for path in paths}:
+        behind = any(deciding_key({key: 0}, path) for path in paths)
+        reason = "only layers that a key before it matches" if behind else "none of the layers"
+        raise PeftlabError(
+            f"{name} {key!r} decides nothing: it matches {reason}; these are adapted: "
+            f"{', '.join(paths[:2])}, … Name the end of one, the narrower key first."
+        )

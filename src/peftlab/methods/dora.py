@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from peftlab.layers import AdapterLayer, dense_weight
 from peftlab.methods.lora import LoRAConfig, LoRALinear
-from peftlab.targets import linear_targets
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class DoRAConfig(LoRAConfig):
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """A DoRA layer for each target."""
-        layers = linear_targets(model, self.targets)
+        layers = self.layers(model)
         return {path: DoRALinear(layer, self, adapter, path) for path, layer in layers.items()}
 
 

@@ -117,7 +117,7 @@ class IA3Linear(AdapterLayer):
         super().__init__(base, method, adapter)
         d_in, d_out = linear_features(base)
         self.feedforward = feedforward
-        self.scale = new_parameter(d_in if feedforward else d_out, like=self.weight)
+        self.scale = new_parameter(d_in if feedforward else d_out, like=self.innermost.weight)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -57,17 +55,28 @@ class LoRAConfig:
 
     def rank_of(self, path: str) -> int:
         """r of the layer of this name."""
-        return from_pattern(self.rank_pattern, path, self.rank)
+        return checks.from_pattern(self.rank_pattern, path, self.rank)
 
     def scaling_of(self, path: str) -> float:
         """alpha / r, the factor of a layer's update (LoRA §4.1); alpha / √r if rank-stabilized."""
         rank = self.rank_of(path)
-        alpha = from_pattern(self.alpha_pattern, path, self.alpha)
+        alpha = checks.from_pattern(self.alpha_pattern, path, self.alpha)
         return alpha / math.sqrt(rank) if self.rank_stabilized else alpha / rank
+
+    def layers(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The targets by name.
+
+        Raises:
+            PeftlabError: a key of a pattern says nothing about any of them.
+        """
+        layers = linear_targets(model, self.targets)
+        checks.used_pattern("rank_pattern", self.rank_pattern, layers)
+        checks.used_pattern("alpha_pattern", self.alpha_pattern, layers)
+        return layers
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """A LoRA layer for each target."""
-        layers = linear_targets(model, self.targets)
+        layers = self.layers(model)
         return {path: LoRALinear(layer, self, adapter, path) for path, layer in layers.items()}
 
 
@@ -99,8 +108,8 @@ class LoRALinear(AdapterLayer):
         d_in, d_out = linear_features(base)
         r = method.rank_of(path)
         self.scaling = method.scaling_of(path)
-        self.A = new_parameter(r, d_in, like=self.weight)
-        self.B = new_parameter(d_out, r, like=self.weight)
+        self.A = new_parameter(r, d_in, like=self.innermost.weight)
+        self.B = new_parameter(d_out, r, like=self.innermost.weight)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -133,15 +142,3 @@ class LoRALinear(AdapterLayer):
         """s B A, what merging adds to W: (d_out, d_in)."""
         A, B = self.factors()
         return self.scaling * (B @ A)
-
-
-def from_pattern(pattern: Mapping[str, Any], path: str, default: Any) -> Any:
-    """The value of the first key that matches a layer's name, or the end of it after a dot.
-
-    Keys are regular expressions, matched as in PEFT: ``q_proj`` and ``layers.0.*`` match
-    ``model.layers.0.q_proj``, ``proj`` does not.
-    """
-    for key, value in pattern.items():
-        if re.match(rf"(.*\.)?({key})$", path):
-            return value
-    return default

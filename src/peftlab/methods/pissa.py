@@ -14,7 +14,6 @@ from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, dense_weight
 from peftlab.methods.dora import DoRAConfig, DoRALinear
 from peftlab.methods.lora import LoRAConfig, LoRALinear
-from peftlab.targets import linear_targets
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class PiSSAConfig(LoRAConfig):
         Raises:
             PeftlabError: a layer has fewer singular values than the rank.
         """
-        layers = linear_targets(model, self.targets)
+        layers = self.layers(model)
         return {path: PiSSALinear(layer, self, adapter, path) for path, layer in layers.items()}
 
 
@@ -91,7 +90,7 @@ class PiSSADoRAConfig(PiSSAConfig, DoRAConfig):
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """A layer that is both, for each target."""
-        layers = linear_targets(model, self.targets)
+        layers = self.layers(model)
         return {path: PiSSADoRALinear(layer, self, adapter, path) for path, layer in layers.items()}
 
 

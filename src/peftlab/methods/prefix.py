@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +15,8 @@ from peftlab.errors import PeftlabError
 from peftlab.inject import select
 from peftlab.layers import AdapterLayer, innermost, new_parameter
 from peftlab.methods import checks
-from peftlab.methods.virtual import VirtualTokens, backbone, check_ids
+from peftlab.methods.prefix_cache import LayerPrefix, put_in_cache, shortest_window
+from peftlab.methods.virtual import VirtualTokens, backbone, check_ids, left_padding
 from peftlab.targets import named_layers
 
 
@@ -62,8 +65,8 @@ class PrefixConfig:
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """One layer around the backbone, which owns the prefix, and one around each attention."""
         path, module = backbone(model)
+        attention = attention_modules(model, path)
         shape = prefix_shape(model)
-        attention = attention_modules(model, shape.layers)
         prefix = PrefixLayer(module, self, adapter, shape)
         if self.init != "random":
             prefix.start_from(keys_and_values(model, self.init))
@@ -87,50 +90,94 @@ class PrefixShape:
 
 
 def prefix_shape(model: nn.Module) -> PrefixShape:
-    """The shape of one virtual token's keys, which are fewer than its queries in grouped-query
-    attention: H counts the heads of keys and values."""
+    """The shape of one virtual token's keys, as the model's own cache has them.
+
+    They are fewer than its queries in grouped-query attention. Where no cache can be looked at (in
+    an encoder, or on the meta device, where parameters are counted) the configuration tells.
+
+    Raises:
+        PeftlabError: keys and values do not have one shape in all layers.
+    """
     config = model.config.get_text_config()
+    cached = [] if model.get_input_embeddings().weight.is_meta else _cached(model, (0,))
+    shapes = {(x.shape[1], x.shape[3]) for layer in cached for x in layer}
+    if len(shapes) > 1:
+        raise PeftlabError(
+            f"{type(model).__name__} keeps keys and values of different shapes, "
+            f"{', '.join(map(str, sorted(shapes)))} (heads, size), and a prefix has one shape for "
+            "all; use LoRA or PromptConfig instead."
+        )
     queries = config.num_attention_heads
-    return PrefixShape(
-        layers=config.num_hidden_layers,
-        heads=getattr(config, "num_key_value_heads", None) or queries,
-        head_size=getattr(config, "head_dim", None) or config.hidden_size // queries,
-    )
+    heads = getattr(config, "num_key_value_heads", None) or queries
+    size = getattr(config, "head_dim", None) or config.hidden_size // queries
+    return PrefixShape(config.num_hidden_layers, *next(iter(shapes), (heads, size)))
 
 
-def attention_modules(model: nn.Module, layers: int) -> list[tuple[str, nn.Module]]:
-    """(name, module) of the self-attention of every layer, in order.
+def attention_modules(model: nn.Module, place: str) -> list[tuple[str, nn.Module]]:
+    """(name, module) of the self-attention of every layer, in order, in the backbone at a place.
 
     Raises:
         PeftlabError: there is not exactly one for each layer.
     """
-    found = [
-        (path, module)
+    found = {
+        path: module
         for path, module in named_layers(model)
-        if type(innermost(module)).__name__.endswith("Attention")
-        and isinstance(getattr(module, "layer_idx", None), int)
-    ]
-    if [module.layer_idx for _, module in found] != list(range(layers)):
+        if path.startswith(place) and type(innermost(module)).__name__.endswith("Attention")
+        if isinstance(layer_index(module), int) and cache_argument(module)
+    }
+    # GPT-Neo's attention is a module in one of the same kind.
+    found = {p: m for p, m in found.items() if not any(x.startswith(f"{p}.") for x in found)}
+    layers = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
+    if [layer_index(module) for module in found.values()] != list(range(layers)):
         raise PeftlabError(
             f"{type(model).__name__} does not have one self-attention with a cache in each of its "
             f"{layers} layers, which a prefix needs; use LoRA instead."
         )
-    return found
+    return list(found.items())
+
+
+def layer_index(attention: nn.Module) -> int | None:
+    """The number of an attention's layer, by which it finds its keys in the cache."""
+    return getattr(attention, "layer_idx", getattr(attention, "layer_id", None))
+
+
+def cache_argument(attention: nn.Module) -> str | None:
+    """What an attention calls the cache that it is called with."""
+    inputs = inspect.signature(innermost(attention).forward).parameters
+    return next((name for name in ("past_key_values", "layer_past") if name in inputs), None)
 
 
 @torch.no_grad()
-def keys_and_values(model: nn.Module, ids: tuple[int, ...]) -> Tensor:
-    """The keys and values (L, 2, H, T, D) that the model computes for T tokens."""
+def _cached(model: nn.Module, ids: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
+    """The keys and values of each layer, (1, H, T, D), that the model computes for T tokens;
+    none if it keeps none, as an encoder."""
     tokens = check_ids(ids, model)
     training = [module for module in model.modules() if module.training]
     try:
         for module in training:
             module.training = False  # no dropout
-        cache = model(tokens, use_cache=True).past_key_values
+        cache = backbone(model)[1](input_ids=tokens, use_cache=True).get("past_key_values")
     finally:
         for module in training:
             module.training = True
-    return torch.stack([torch.cat([layer.keys, layer.values]) for layer in cache.layers])
+    # The last of them, where an adapter has put virtual ones in front.
+    layers = [] if cache is None else cache.layers
+    return [(x.keys[..., -len(ids) :, :], x.values[..., -len(ids) :, :]) for x in layers]
+
+
+def keys_and_values(model: nn.Module, ids: tuple[int, ...]) -> Tensor:
+    """The keys and values (L, 2, H, T, D) that the model computes for T tokens.
+
+    Raises:
+        PeftlabError: a sliding window does not keep as many, or the model keeps none at all.
+    """
+    layers = _cached(model, ids)
+    if not layers or any(keys.shape[2] < len(ids) for keys, _ in layers):
+        raise PeftlabError(
+            f"{type(model).__name__} does not keep the keys and values of {len(ids)} tokens in "
+            'each layer, so that a prefix can start from them; use init="random".'
+        )
+    return torch.stack([torch.cat(layer) for layer in layers])
 
 
 class PrefixLayer(VirtualTokens):
@@ -158,6 +205,7 @@ class PrefixLayer(VirtualTokens):
     ) -> None:
         super().__init__(base, method, adapter)
         self.shape = shape
+        self.windows: list[int | None] = [None] * shape.layers
         T, m = method.tokens, method.mlp_size
         weight = self.get_input_embeddings().weight
         total = shape.layers * 2 * shape.width
@@ -222,24 +270,58 @@ class PrefixLayer(VirtualTokens):
 
     def forward(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
         if not self.active:
-            return self.base(input_ids=input_ids, **inputs)
+            return self.passed_through(input_ids=input_ids, **inputs)
+        given = input_ids if input_ids is not None else inputs["inputs_embeds"]
         cache = inputs.get("past_key_values")
-        begins = self.start(cache)  # first: a cache of fixed size may bring a mask of its own
-        inputs = self.widened_mask(self.shifted_positions(inputs))
+        begins = self.start(inputs, given.shape[1])
         our_own = cache is None
         if our_own:
             from transformers import DynamicCache
 
             cache = DynamicCache(config=self.config)
+        inputs = self._with_positions(inputs, given.shape[1])
+        left = self._left_padding(inputs, cache, given.shape[1])
+        inputs = self.widened_mask(self.shifted_positions(inputs), left)
         if begins:
             self.note(cache)
-            given = input_ids if input_ids is not None else inputs["inputs_embeds"]
             for layer, (keys, values) in enumerate(self.keys_and_values(given.shape[0])):
-                cache.update(keys, values, layer)
+                put_in_cache(cache, layer, keys, values, left)
+            self.windows = [getattr(layer, "sliding_window", None) for layer in cache.layers]
         output = self.base(input_ids=input_ids, **{**inputs, "past_key_values": cache})
         if our_own and inputs.get("use_cache") is False:
             output.past_key_values = None  # not asked for; OPT returns it all the same
         return output
+
+    def _with_positions(self, inputs: dict[str, Any], length: int) -> dict[str, Any]:
+        """The inputs with positions that do not count padding on the left.
+
+        To rotary embeddings only distances matter, so that a model may count it; but a prefix
+        has no position to be at a distance from.
+        """
+        rotary = any("Rotary" in type(module).__name__ for module in self.innermost.modules())
+        if not rotary or inputs.get("position_ids") is not None or left_padding(inputs) is None:
+            return inputs
+        positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp_min(0)
+        return {**inputs, "position_ids": positions[:, -length:]}
+
+    def _left_padding(self, inputs: dict[str, Any], cache: Any, length: int) -> Tensor | None:
+        """Behind how many positions of padding the prefix stands in each row, where that matters:
+        where an attention has a window that is, or may become, too short to reach over padding.
+
+        Raises:
+            PeftlabError: gradient checkpointing, with which each layer puts the prefix in front.
+        """
+        left = left_padding(inputs)
+        window = shortest_window(cache, self.config.get_text_config())
+        trains_within = self.training and self.method.tokens + length <= window
+        if left is None or window == math.inf or trains_within:
+            return None
+        if self.training and any(getattr(m, "gradient_checkpointing", 0) for m in self.modules()):
+            raise PeftlabError(
+                "with gradient checkpointing, a prefix cannot stand behind padding on the left, "
+                f"where the attention's window of {window} needs it; pad on the right to train."
+            )
+        return left
 
 
 class PrefixAttention(AdapterLayer):
@@ -259,31 +341,16 @@ class PrefixAttention(AdapterLayer):
         super().__init__(base, method, adapter)
         # In a tuple, or torch would list the backbone as a part of its own attention.
         self._prefix = (prefix,)
+        self.cache_argument = cache_argument(base)
 
     def forward(self, *args: Any, **inputs: Any) -> Any:
-        cache = inputs.get("past_key_values")
-        if self.active and (cache is None or isinstance(cache, _LayerPrefix)):
+        cache = inputs.get(self.cache_argument)
+        if self.active and (cache is None or isinstance(cache, LayerPrefix)):
             x = args[0] if args else inputs["hidden_states"]  # (B, n, d)
-            layer = slice(self.layer_idx, self.layer_idx + 1)
-            (prefix,) = self._prefix[0].keys_and_values(len(x), layer)  # (2, B, H, T, D)
-            inputs["past_key_values"] = _LayerPrefix(*prefix, cache)
+            index, (owner,) = layer_index(self), self._prefix
+            (prefix,) = owner.keys_and_values(len(x), slice(index, index + 1))  # (2, B, H, T, D)
+            inputs[self.cache_argument] = LayerPrefix(*prefix, cache, owner.windows[index])
         return self.base(*args, **inputs)
-
-
-class _LayerPrefix:
-    """The cache of one layer and one call: puts a prefix before the keys and values of the input,
-    and remembers nothing."""
-
-    def __init__(self, keys: Tensor, values: Tensor, outer: _LayerPrefix | None) -> None:
-        self.keys, self.values, self.outer = keys, values, outer
-
-    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """(B, H, n, D) → (B, H, T + n, D), and before that the prefix of an outer adapter."""
-        keys = torch.cat([self.keys.to(keys.dtype), keys], dim=-2)
-        values = torch.cat([self.values.to(values.dtype), values], dim=-2)
-        if self.outer is None:
-            return keys, values
-        return self.outer.update(keys, values, layer)
 
 
 def drop_mlp(model: nn.Module, name: str | None = None) -> None:

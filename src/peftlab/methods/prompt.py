@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, new_parameter
 from peftlab.methods import checks
-from peftlab.methods.virtual import VirtualTokens, backbone, check_ids
+from peftlab.methods.virtual import (
+    VirtualTokens,
+    backbone,
+    check_ids,
+    in_front,
+    left_padding,
+    without,
+)
 
 
 @dataclass(frozen=True)
@@ -107,38 +114,41 @@ class PromptLayer(VirtualTokens):
 
     def forward(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
         if not self.active:
-            return self.base(input_ids=input_ids, **inputs)
-        cache = inputs.get("past_key_values")
-        begins = self.start(cache)  # first: a cache of fixed size may bring a mask of its own
-        inputs = self.widened_mask(self.shifted_positions(inputs))
+            return self.passed_through(input_ids=input_ids, **inputs)
+        given = input_ids if input_ids is not None else inputs["inputs_embeds"]
+        begins = self.start(inputs, given.shape[1])
+        left = left_padding(inputs)
+        inputs = self.widened_mask(self.shifted_positions(inputs), left)
         if not begins:
             return self.base(input_ids=input_ids, **inputs)
-        self.note(cache)
+        self.note(inputs.get(self.cache_argument))
 
         embeddings = inputs.pop("inputs_embeds", None)
         if embeddings is None:
             embeddings = self.get_input_embeddings()(input_ids)  # (B, n, d)
         prompt = self.prompt.to(embeddings.dtype).expand(len(embeddings), -1, -1)  # (B, T, d)
-        inputs["inputs_embeds"] = torch.cat([prompt, embeddings], dim=1)  # (B, T + n, d)
-        self._put_in_front(inputs, "position_ids", torch.arange(self.method.tokens))
-        self._put_in_front(inputs, "token_type_ids", torch.zeros(self.method.tokens))
+        inputs["inputs_embeds"] = in_front(prompt, embeddings, left)  # (B, T + n, d)
+        self._put_in_front(inputs, "position_ids", torch.arange(self.method.tokens), left)
+        self._put_in_front(inputs, "token_type_ids", torch.zeros(self.method.tokens), left)
         output = self.base(**inputs)
-        self.note(output.get("past_key_values"))
-        return self._without_prompt(output)
+        self.note(output.get(self.cache_argument))
+        return self._without_prompt(output, left)
 
-    def _put_in_front(self, inputs: dict[str, Any], key: str, values: Tensor) -> None:
-        """Put T values in front of an input (..., n) that has one value for each token."""
+    def _put_in_front(self, inputs: dict[str, Any], key: str, values: Tensor, left: Any) -> None:
+        """Put T values in front of an input (..., B, n) that has one value for each token."""
         given = inputs.get(key)
         if given is not None:
             values = values.to(given).expand(*given.shape[:-1], -1)
-            inputs[key] = torch.cat([values, given], dim=-1)  # (..., T + n)
+            # Positions in time, height and width are (3, B, n): turned, so that B comes first.
+            values, given = values.movedim(-2, 0), given.movedim(-2, 0)
+            inputs[key] = in_front(values, given, left, dim=-1).movedim(0, -2)  # (..., B, T + n)
 
-    def _without_prompt(self, output: Any) -> Any:
-        """The backbone's output without the first T positions; attention maps keep them as keys."""
+    def _without_prompt(self, output: Any, left: Tensor | None) -> Any:
+        """The backbone's output without the T positions; attention maps keep them as keys."""
         tokens = self.method.tokens
-        output.last_hidden_state = output.last_hidden_state[:, tokens:]
+        output.last_hidden_state = without(output.last_hidden_state, tokens, left)
         if output.get("hidden_states") is not None:
-            output.hidden_states = tuple(h[:, tokens:] for h in output.hidden_states)
+            output.hidden_states = tuple(without(h, tokens, left) for h in output.hidden_states)
         if output.get("attentions") is not None:
-            output.attentions = tuple(a[:, :, tokens:] for a in output.attentions)
+            output.attentions = tuple(without(a, tokens, left, dim=2) for a in output.attentions)
         return output

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer
+from peftlab.methods import checks
 from peftlab.methods.dora import DoRAConfig
 from peftlab.methods.lora import LoRAConfig, LoRALinear
 from peftlab.methods.pissa import PiSSAConfig, PiSSADoRAConfig
@@ -57,13 +58,19 @@ def _read(fields: Fields, model: nn.Module, paths: list[str]) -> LoRAConfig:
             "save it in PEFT with path_initial_model_for_weight_conversion, as a plain LoRA."
         )
     config = DoRAConfig if fields.get("use_dora") else LoRAConfig
+    # PEFT only warns of keys that decide for no layer.
+    ranks, alphas = (
+        {key: value for key, value in (fields.get(name) or {}).items() if key in used}
+        for name in ("rank_pattern", "alpha_pattern")
+        for used in [{checks.deciding_key(fields.get(name) or {}, path) for path in paths}]
+    )
     return config(
         rank=fields["r"],
         alpha=fields["lora_alpha"],
         dropout=fields.get("lora_dropout", 0.0),
         rank_stabilized=fields.get("use_rslora", False),
-        rank_pattern=fields.get("rank_pattern") or {},
-        alpha_pattern=fields.get("alpha_pattern") or {},
+        rank_pattern=ranks,
+        alpha_pattern=alphas,
         targets=compact_targets(model, paths),
     )
 
@@ -83,6 +90,8 @@ LORA = Format(
     tensors=_tensors,
     off={
         "lora_bias": False,
+        "use_qalora": False,
+        "velora_config": None,
         "trainable_token_indices": None,
         "target_parameters": None,
         "alora_invocation_tokens": None,

@@ -22,6 +22,20 @@ _BY_TYPE = {
 }
 _BY_CONFIG = {form.config: form for form in (*_BY_TYPE.values(), DORA, PISSA, PISSA_DORA)}
 
+# Fields that are read, and those that do not change what the file's tensors compute: where they
+# come from, which layers were chosen (the tensors' names tell), where training started, how it ran.
+_KNOWN = frozenset(
+    """adapters alpha_pattern auto_mapping base_model_name_or_path beta1 beta2 bias biases
+    corda_config deltaT dimension encoder_hidden_size ensure_weight_tying eva_config exclude_modules
+    fan_in_fan_out feedforward_modules inference_mode init_ia3_weights init_lora_weights init_r
+    init_weights layers_pattern layers_to_transform loftq_config lora_alpha lora_dropout
+    lora_ga_config megatron_config megatron_core modules_to_save num_attention_heads num_layers
+    num_virtual_tokens orth_reg_weight peft_type peft_version prefix_projection prompt_tuning_init
+    prompt_tuning_init_text qalora_group_size r rank_pattern revision runtime_config seed size
+    activation scaling style target_modules target_r targets task_type tfinal tinit token_dim
+    tokenizer_kwargs tokenizer_name_or_path total_step use_dora use_rslora""".split()
+)
+
 
 def format_of(method: Any) -> Format:
     """How adapters of this method are written.
@@ -60,5 +74,11 @@ def format_in(fields: Fields, file: Any) -> Format:
             raise PeftlabError(
                 f"{file} sets {option}={fields[option]!r}, which peftlab does not support; "
                 "load it with Hugging Face PEFT instead."
+            )
+    for option in fields.keys() - _KNOWN - form.off.keys():
+        if fields[option]:
+            raise PeftlabError(
+                f"{file} sets {option}={fields[option]!r}, which peftlab does not know; if it "
+                "changes what is computed, load it with Hugging Face PEFT, else delete it there."
             )
     return form

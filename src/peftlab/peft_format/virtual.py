@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer
-from peftlab.methods.prefix import PrefixConfig, PrefixLayer, prefix_shape
+from peftlab.methods.prefix import PrefixConfig, PrefixLayer, PrefixShape, prefix_shape
 from peftlab.methods.prompt import PromptConfig
 from peftlab.peft_format.format import Fields, Format
 
@@ -25,12 +25,12 @@ def _write_prefix(
         "num_virtual_tokens": method.tokens,
         "num_transformer_submodules": 1,
         "prefix_projection": False,  # the file holds the computed prefix
-        **_shape_fields(model),
+        **_shape_fields(next(x for x in layers.values() if isinstance(x, PrefixLayer)).shape),
     }
 
 
 def _read_prefix(fields: Fields, model: nn.Module, paths: list[str]) -> PrefixConfig:
-    for key, value in _shape_fields(model).items():
+    for key, value in _shape_fields(prefix_shape(model)).items():
         if fields[key] != value:
             raise PeftlabError(
                 f"the prefix was made for {key}={fields[key]!r}, and {type(model).__name__} "
@@ -39,9 +39,8 @@ def _read_prefix(fields: Fields, model: nn.Module, paths: list[str]) -> PrefixCo
     return PrefixConfig(tokens=fields["num_virtual_tokens"])
 
 
-def _shape_fields(model: nn.Module) -> Fields:
+def _shape_fields(shape: PrefixShape) -> Fields:
     """PEFT's names for the numbers that a prefix has to fit."""
-    shape = prefix_shape(model)
     return {
         "num_layers": shape.layers,
         "num_attention_heads": shape.heads,
@@ -66,7 +65,8 @@ def _write_prompt(
         "num_virtual_tokens": method.tokens,
         "token_dim": layer.prompt.shape[1],
         "num_transformer_submodules": 1,
-        "num_attention_heads": config.num_attention_heads,
+        # PEFT asks for it; a model with a recurrent state has none.
+        "num_attention_heads": getattr(config, "num_attention_heads", 1),
         "num_layers": config.num_hidden_layers,
         # How it started is no longer of interest, and PEFT would ask for the tokenizer.
         "prompt_tuning_init": "RANDOM",

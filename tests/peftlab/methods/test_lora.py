@@ -1,6 +1,7 @@
 """LoRA and rsLoRA against their equations, finite differences and Hugging Face PEFT."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -13,13 +14,15 @@ from lowrank import (
     check_logits_and_gradients,
     twins,
 )
+from peft import LoraConfig, get_peft_model
 from peft.utils.other import get_pattern_key
 from small_models import FAMILIES, build, relative_error, token_ids
 from torch import nn
 
 import peftlab
-from peftlab import LoRAConfig, PeftlabError
-from peftlab.methods.lora import LoRALinear, from_pattern
+from peftlab import DoRAConfig, LoRAConfig, PeftlabError, PiSSAConfig
+from peftlab.methods.checks import from_pattern
+from peftlab.methods.lora import LoRALinear
 
 sizes = st.integers(1, 12)
 
@@ -249,3 +252,35 @@ def test_files_are_exchanged_with_peft(method, tmp_path):
     mine = {path: (x.A.shape, x.scaling, x.method.dropout) for path, x in loaded}
     expected = peftlab.adapter_layers(ours)
     assert mine == {path: (x.A.shape, x.scaling, x.method.dropout) for path, x in expected}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (
+            "^q_proj",
+            "decides nothing: it matches none of the layers; these are adapted: model.layers.0",
+        ),
+        ("qproj", "decides nothing: it matches none"),
+        ("layers.99.self_attn.q_proj", "decides nothing: it matches none"),
+        ("down_proj", "decides nothing: it matches none"),  # a layer, but none of the targets
+        ("0.self_attn.q_proj", "decides nothing: it matches only layers that a key before"),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["rank_pattern", "alpha_pattern"])
+@pytest.mark.parametrize("config", [LoRAConfig, DoRAConfig, PiSSAConfig])
+def test_a_key_that_decides_nothing_is_an_error(config, pattern, key, message):
+    values = {"q_proj": 4, key: 2} if "before" in message else {key: 2}
+    method = config(rank=3, targets=("q_proj", "v_proj"), **{pattern: values})
+    with pytest.raises(PeftlabError, match=f"{pattern} {re.escape(repr(key))} {message}"):
+        peftlab.apply(build("llama"), method)
+
+
+def test_a_file_of_pefts_may_have_a_key_that_decides_nothing(tmp_path):
+    theirs = LoraConfig(
+        r=3, target_modules=["q_proj"], rank_pattern={"qproj": 9, "0.self_attn.q_proj": 2}
+    )
+    with pytest.warns(RuntimeWarning, match="did not match"):
+        get_peft_model(build("llama"), theirs).save_pretrained(tmp_path)
+    layers = peftlab.adapter_layers(peftlab.load(build("llama"), tmp_path))
+    assert [len(layer.A) for _, layer in layers] == [2, 3]

@@ -19,6 +19,7 @@ from small_models import (
 )
 from soft import (
     LEFT_PADDED,
+    RIGHT_PADDED,
     adapter_parameters,
     check_generation,
     check_only_the_adapter_trains,
@@ -330,7 +331,7 @@ def twins(family, dtype, mlp_size):
     return base, ours, twins_soft.twin(base, method, ours)
 
 
-@pytest.mark.parametrize("mask", [None, LEFT_PADDED])
+@pytest.mark.parametrize("mask", [None, RIGHT_PADDED])
 @pytest.mark.parametrize("mlp_size", [None, 7])
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
 @pytest.mark.parametrize("family", FAMILIES)

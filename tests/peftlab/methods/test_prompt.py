@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_models import FAMILIES, GQA, build, randomise_adapter, relative_error, token_ids
 from soft import (
     LEFT_PADDED,
+    RIGHT_PADDED,
     adapter_parameters,
     check_generation,
     check_only_the_adapter_trains,
@@ -222,7 +223,7 @@ def twins(family, dtype):
     return base, ours, twins_soft.twin(base, prompt_layer(ours).method, ours)
 
 
-@pytest.mark.parametrize("mask", [None, LEFT_PADDED])
+@pytest.mark.parametrize("mask", [None, RIGHT_PADDED])
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_and_gradients_agree_with_peft(family, dtype, tolerance, mask):
