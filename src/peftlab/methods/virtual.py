@@ -95,7 +95,7 @@ class VirtualTokens(AdapterLayer):
         if self.adapter not in noted:
             if filled > known:
                 raise PeftlabError(
-                    f"the cache of keys and values was filled without the adapter {self.adapter!r}; "
+                    f"the cache was filled without the adapter {self.adapter!r}; "
                     "start the sequence again with an empty cache."
                 )
             return True
