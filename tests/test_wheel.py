@@ -6,6 +6,7 @@ minutes, one lab runs, and the model has one layer.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,8 +38,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one environ
 
 def pip(*arguments: str | Path) -> None:
     """Run pip; where it cannot reach any package the test is skipped, not failed."""
+    # In a clone's src/, which PYTHONPATH may name, pip would see peftlab as installed already.
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,
     )
