@@ -1,13 +1,14 @@
 """Unsolved labs lose nothing but time where they run on a small model and without asserts."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.notebooks.quick_labs import save_narrow_base, without_asserts
+from tests.notebooks.quick_labs import LAYERS, save_narrow_base, without_asserts
 
 ROOT = Path(__file__).resolve().parents[2]
 LABS = sorted((ROOT / "labs").glob("[0-9]*.ipynb"))  # those with exercises
@@ -45,11 +46,14 @@ def test_no_assert_of_a_lab_asks_for_an_answer(lab):
             assert not used & names, cell.source
 
 
-def test_the_narrow_base_is_as_deep_as_the_bundled_one(tmp_path):
+def test_the_narrow_base_has_the_layers_that_labs_name(tmp_path):
     from peftcourse.experiments import models
 
     save_narrow_base(tmp_path)
     narrow, bundled = models.info(tmp_path), models.info("tiny")
     assert narrow["parameters"] < bundled["parameters"] / 8
-    for same in ("layers", "vocabulary", "context", "architecture"):
+    for same in ("vocabulary", "context", "architecture"):
         assert narrow[same] == bundled[same]
+    code = "\n".join(cell.source for lab in LABS for cell in code_cells(lab))
+    named = [int(number) for number in re.findall(r"\blayers(?:\.|\[)(\d+)", code)]
+    assert max(named) < narrow["layers"] == LAYERS < bundled["layers"]
