@@ -52,7 +52,7 @@ test: about-test lint unit notebooks book browser ## run every test, the noteboo
 	@sh tools/stage.sh
 
 test-full: setup ## run what is slow by nature: answers on 100 seeds, pip installing the wheel, whole labs
-	$(STAGE) "Slow tests: answers and known mistakes on 100 seeds; pip installs the wheel, which runs lab 03" \
+	$(STAGE) "Slow tests: answers and known mistakes on 100 seeds; pip installs the wheel, which runs the labs" \
 	  "Run one again with .venv/bin/python -m pytest -m full PATH::NAME." \
 	  env $(PYTEST) $(WORKERS) --dist loadgroup -m full tests
 	$(STAGE) "Labs: unsolved, on the bundled model" "make labs shows the failing cell." \
