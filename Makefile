@@ -17,7 +17,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 BEGAN ?= $(shell date +%s)
 export BEGAN := $(BEGAN)
 
-.PHONY: help setup book serve test test-full test-lowest lint unit notebooks chapters browser gpu labs bench wheel format clean
+.PHONY: help setup book serve test test-full test-lowest lint library unit notebooks chapters browser gpu labs bench wheel format clean
 .NOTPARALLEL:
 
 help: ## list what there is
@@ -47,7 +47,7 @@ serve: book ## build the book and show it at http://localhost:8000 (PORT=... for
 	@echo "The book is at http://localhost:$(PORT)/ until you press Ctrl-C."
 	@$(RUN) http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
-test: about-test lint unit notebooks book browser ## run every test, the notebooks and the built book included
+test: about-test lint library unit notebooks book browser ## run every test, the notebooks and the built book included
 	@printf '\nEvery test passed.\n'
 	@sh tools/stage.sh
 
@@ -78,10 +78,12 @@ lint: setup ## check style, and that the labs are what their sources generate
 	  "Edit the .md under solutions/, then run .venv/bin/peftlab labs build." \
 	  $(VENV)/peftlab labs check
 
-unit: setup ## run the tests of the library, then those of the exercises and the command line
+library: setup ## run the tests of the library, and see that they reach nearly all of its lines
 	$(STAGE) "Tests: the library, and that they reach nearly all of its lines" \
 	  "Run one again with .venv/bin/python -m pytest PATH::NAME; .venv/bin/coverage report names lines." \
 	  env $(PYTEST) $(WORKERS) --cov --cov-report= tests/peftlab
+
+unit: setup ## run the tests of the exercises, the command line, the book and the tools
 	$(STAGE) "Tests: the exercises, the command line, the book, the tools" \
 	  "Run one again with .venv/bin/python -m pytest PATH::NAME." \
 	  env $(PYTEST) $(WORKERS) --ignore=tests/browser --ignore=tests/peftlab

@@ -48,17 +48,35 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def visit(browser, site):
-    """Open pages; what went wrong on any of them is collected in ``visit.faults``."""
-    contexts, faults = [], []
+@pytest.fixture(scope="session")
+def shared_contexts(browser):
+    """By size and theme, a context for pages that are only looked at: one loads MathJax once."""
+    contexts = {}
 
-    def open_page(path, *, width=1280, height=900, scheme="light"):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
-        )
-        contexts.append(context)
+    def context(**settings):
+        key = str(settings)
+        if key not in contexts:
+            contexts[key] = browser.new_context(**settings)
+        return contexts[key]
+
+    yield context
+    for each in contexts.values():
+        each.close()
+
+
+@pytest.fixture
+def visit(browser, shared_contexts, site):
+    """Open pages; what went wrong on any of them is collected in ``visit.faults``.
+
+    Each has a context of its own, in which nothing is stored yet, unless it is ``shared``.
+    """
+    opened, faults = [], []
+
+    def open_page(path, *, width=1280, height=900, scheme="light", shared=False):
+        settings = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+        context = (shared_contexts if shared else browser.new_context)(**settings)
         page = context.new_page()
+        opened.append(page if shared else context)
         page.on(
             "console",
             lambda message: (
@@ -89,5 +107,5 @@ def visit(browser, site):
 
     open_page.faults = faults
     yield open_page
-    for context in contexts:
-        context.close()
+    for each in opened:
+        each.close()

@@ -23,7 +23,7 @@ def settled(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_sound(visit, path, scheme):
-    page = visit(path, width=390, height=844, scheme=scheme)
+    page = visit(path, width=390, height=844, scheme=scheme, shared=True)
     settled(page)
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     width = page.evaluate("document.documentElement.scrollWidth")
@@ -48,7 +48,7 @@ def luminance(css):
 
 
 @pytest.mark.parametrize("path", LESSONS)
-def test_formulas_are_set_and_figures_have_words(visit, path):
+def test_formulas_are_set_figures_have_words_and_assertions_wait_behind_a_click(visit, path):
     page = visit(path)
     settled(page)
     text = page.inner_text("article")
@@ -65,6 +65,14 @@ def test_formulas_are_set_and_figures_have_words(visit, path):
             # A result that waits for a prediction is not drawn yet.
             assert not drawing.is_visible() or drawing.bounding_box()["width"] > 200
     assert page.locator("article img:not([alt])").count() == 0
+
+    assert page.locator("details.pl-assertions").count() > 0
+    shown = page.locator("div.cell_input pre").evaluate_all(
+        "blocks => blocks.filter(block => block.checkVisibility()).map(block => block.innerText)"
+    )
+    assert shown and not [code for code in shown if "\nassert " in f"\n{code}"]
+    page.locator("details.pl-assertions summary").first.click()
+    assert "assert " in page.locator("details.pl-assertions pre").first.inner_text()
     assert not visit.faults, visit.faults
 
 
@@ -102,19 +110,6 @@ def test_a_prediction_is_kept_and_uncovers_the_result(visit):
 
     page.reload()
     assert page.locator(".pl-predict").first.locator(".pl-answer-text").is_visible()
-    assert not visit.faults, visit.faults
-
-
-@pytest.mark.parametrize("path", LESSONS)
-def test_assertions_wait_behind_a_click(visit, path):
-    page = visit(path)
-    assert page.locator("details.pl-assertions").count() > 0
-    shown = page.locator("div.cell_input pre").evaluate_all(
-        "blocks => blocks.filter(block => block.checkVisibility()).map(block => block.innerText)"
-    )
-    assert shown and not [code for code in shown if "\nassert " in f"\n{code}"]
-    page.locator("details.pl-assertions summary").first.click()
-    assert "assert " in page.locator("details.pl-assertions pre").first.inner_text()
     assert not visit.faults, visit.faults
 
 
