@@ -83,6 +83,7 @@ def grade(arguments: argparse.Namespace) -> int:
         seed=seed,
         jobs=arguments.jobs,
         timeout=arguments.timeout,
+        budget=arguments.budget,
         unsafe=arguments.unsafe,
         lms=arguments.lms,
         regrade=arguments.regrade,
@@ -138,7 +139,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--jobs", type=int, default=os.cpu_count() or 1, help="sandboxes (default: all cores)"
     )
     command.add_argument(
-        "--timeout", type=float, default=10.0, help="seconds for one answer (default 10)"
+        "--timeout", type=float, default=10.0, help="seconds for one cell or answer (default 10)"
+    )
+    command.add_argument(
+        "--budget", type=float, default=60.0, help="seconds for one submission (default 60)"
     )
     command.add_argument(
         "--regrade", action="append", default=[], metavar="EXERCISE", help="again, or all"

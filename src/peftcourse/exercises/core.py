@@ -140,6 +140,11 @@ class Exercise(Part):
         symptoms: what wrong parts of an outcome show where no known mistake explains them all.
         symbols: how the numbers of a case are called, such as ``{"A.shape[0]": "r"}``.
         keeps_dtype: whether the text asks for tensors of a certain dtype, mostly the inputs'.
+        secret: inputs that the judge alone needs, since they say what is right; where answers are
+            graded, neither the probe nor the answer gets them.
+        unlabelled: inputs that are dictionaries whose keys say what is right. Where answers are
+            graded, they have other keys and another order, and an outcome's part "key" or
+            "key: what" is translated back.
         most_pairs: two known mistakes at once are tried for so many pairs, those that are listed
             first; fewer where a probe takes long.
     """
@@ -156,6 +161,8 @@ class Exercise(Part):
     symptoms: tuple[Symptom, ...] = field(default=(), repr=False)
     symbols: Mapping[str, str] = field(default_factory=dict, repr=False)
     keeps_dtype: bool = True
+    secret: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
     most_pairs: int = 120
 
     def make_cases(self, seed: int) -> list[Case]:

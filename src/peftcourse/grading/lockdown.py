@@ -1,4 +1,4 @@
-"""Take away from this process, for good, what an answer has no need of.
+"""Take away from this process and all its children, for good, what an answer has no need of.
 
 Standard library only, through ctypes: it runs in the sandbox, between ``fork`` and the first line
 of a stranger's code. Namespaces and the system-call filter exist on Linux; the limits everywhere.
@@ -23,7 +23,8 @@ LINUX = sys.platform == "linux"
 # <linux/sched.h>
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-CLONE_THREAD = 0x00010000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_PARENT, CLONE_THREAD = 0x00008000, 0x00010000
 # <linux/mount.h>
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
@@ -119,8 +120,6 @@ def limit(*, seconds: int, memory: int, file_size: int) -> None:
         with open("/proc/self/statm") as opened:
             mapped = int(opened.read().split()[0]) * resource.getpagesize()
         limits["RLIMIT_AS"] = mapped + memory
-    else:  # Linux would count threads here as well; it has the filter below
-        limits["RLIMIT_NPROC"] = 0
     for name, value in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:
@@ -132,13 +131,13 @@ def limit(*, seconds: int, memory: int, file_size: int) -> None:
 
 # Not allowed, with the numbers on x86-64 and on 64-bit Arm (None: does not exist there). No
 # programs, no signals to others, no sockets, no look into other processes, no new namespaces or
-# mounts, and no memory that the limits above do not count.
+# mounts, no memory that the limits above do not count; and nothing that another sandbox on this
+# machine could notice: locks, leases and watches of files that both see, what is in the cache of
+# files, and how much the machine has to do.
 DENIED = {
-    "fork": (57, None),
     "vfork": (58, None),
     "execve": (59, 221),
     "execveat": (322, 281),
-    "kill": (62, 129),
     "tkill": (200, 130),
     "tgkill": (234, 131),
     "rt_sigqueueinfo": (129, 138),
@@ -186,7 +185,43 @@ DENIED = {
     "request_key": (249, 218),
     "keyctl": (250, 219),
     "personality": (135, 92),
+    "flock": (73, 32),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
+    "fanotify_init": (300, 262),
+    "mincore": (27, 232),
+    "cachestat": (451, 451),
+    "preadv2": (327, 286),
+    "fadvise64": (221, 223),
+    "readahead": (187, 213),
+    "sysinfo": (99, 179),
+    "futex_waitv": (449, 449),
+    "futex_wake": (454, 454),
+    "futex_wait": (455, 455),
+    "futex_requeue": (456, 456),
 }
+# Of calls that do many things, those that are not allowed, by their second argument. A lock or a
+# lease on a file (fcntl), the size of a pipe, of which a user has so much; and waking who waits for
+# a futex that processes share (flag 128, FUTEX_PRIVATE, is not set), as two that map one file do.
+DENIED_COMMANDS = {
+    "fcntl": ((72, 25), (6, 7, 37, 38, 1024, 1026, 1031)),
+    "futex": ((202, 98), (1, 3, 4, 5, 10, 11, 12)),
+}
+# A process may be made, since each cell of a notebook runs in a fork of the state before it; one in
+# new namespaces, or one that is not its maker's child, may not.
+DENIED_CLONE_FLAGS = (
+    CLONE_NEWNS
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWCGROUP
+    | CLONE_PARENT
+)
+# Not allowed to an answer that is observed, which has no children any more, either.
+DENIED_TO_ANSWERS = {"fork": (57, None), "kill": (62, 129)}
 # machine: (position in the pairs above, AUDIT_ARCH constant, clone, clone3)
 _MACHINES = {"x86_64": (0, 0xC000003E, 56, 435), "aarch64": (1, 0xC00000B7, 220, 435)}
 
@@ -194,16 +229,27 @@ _MACHINES = {"x86_64": (0, 0xC000003E, 56, 435), "aarch64": (1, 0xC00000B7, 220,
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+# Offsets in struct seccomp_data; of the arguments, the lower halves.
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _X32 = 0x40000000  # system calls of the x32 ABI have this bit
 
 
-def filter_program(machine: str) -> bytes:
-    """The filter as BPF instructions (8 bytes each) for a machine such as ``x86_64``."""
+def filter_program(machine: str, *, strict: bool = False, kill: bool = True) -> bytes:
+    """The filter as BPF instructions (8 bytes each).
+
+    Args:
+        machine: such as ``x86_64``.
+        strict: for an answer that is observed.
+        kill: whether signals may be sent.
+    """
     column, architecture, clone, clone3 = _MACHINES[machine]
-    numbers = [pair[column] for pair in DENIED.values() if pair[column] is not None]
-    # A step is (code, value, where to if true, where to if false); None is the next one.
-    steps: list[tuple[int, int, str | None, str | None]] = [
+    denied = [*DENIED.values(), *(DENIED_TO_ANSWERS.values() if strict else ())]
+    denied += [] if kill else [DENIED_TO_ANSWERS["kill"]]
+    numbers = [pair[column] for pair in denied if pair[column] is not None]
+    commands = [(pair[column], values) for pair, values in DENIED_COMMANDS.values()]
+    # A step is (code, value, where to if true, where to if false), or a name for the next one; None
+    # is the next step.
+    steps: list[tuple[int, int, str | None, str | None] | str] = [
         (_LOAD, _ARCHITECTURE, None, None),
         (_EQUAL, architecture, None, "kill"),
         (_LOAD, _NUMBER, None, None),
@@ -211,22 +257,38 @@ def filter_program(machine: str) -> bytes:
         # clone3 hides its flags behind a pointer; without it, the C library falls back to clone.
         (_EQUAL, clone3, "absent", None),
         *((_EQUAL, number, "refuse", None) for number in numbers),
+        *((_EQUAL, number, f"command {number}", None) for number, _ in commands),
         (_EQUAL, clone, None, "allow"),
-        # A thread may be made, a process may not.
         (_LOAD, _FIRST_ARGUMENT, None, None),
+        (_ANY_BIT, DENIED_CLONE_FLAGS, "refuse", None if strict else "allow"),
         (_ANY_BIT, CLONE_THREAD, "allow", "refuse"),
     ]
+    for number, values in commands:
+        steps += [
+            f"command {number}",
+            (_LOAD, _SECOND_ARGUMENT, None, None),
+            *((_EQUAL, value, "refuse", None) for value in values),
+            (_AT_LEAST, 0, "allow", "allow"),
+        ]
     ends = {"allow": _ALLOW, "refuse": _ERROR | _EPERM, "absent": _ERROR | _ENOSYS, "kill": _KILL}
-    places = {name: len(steps) + i for i, name in enumerate(ends)}
+    steps += [part for name, end in ends.items() for part in (name, (_RETURN, end, None, None))]
+    places: dict[str, int] = {}
+    for step in steps:
+        if isinstance(step, str):
+            places[step] = sum(not isinstance(one, str) for one in steps[: steps.index(step)])
     program = b""
-    for here, (code, value, true, false) in enumerate(steps):
-        jumps = (0 if to is None else places[to] - here - 1 for to in (true, false))
+    for here, (code, value, *targets) in enumerate(s for s in steps if not isinstance(s, str)):
+        jumps = (0 if to is None else places[to] - here - 1 for to in targets)
         program += struct.pack("HBBI", code, *jumps, value)
-    return program + b"".join(struct.pack("HBBI", _RETURN, 0, 0, end) for end in ends.values())
+    return program
 
 
-def filter_system_calls() -> None:
-    """Refuse the system calls of ``DENIED`` from now on, in all threads to come.
+def filter_system_calls(*, strict: bool = False, kill: bool = True) -> None:
+    """Refuse system calls from now on, in all threads and processes to come.
+
+    Args:
+        strict: for an answer that is observed: no new processes.
+        kill: whether signals may be sent.
 
     Raises:
         OSError: the kernel does not filter, or this is a machine without a table here.
@@ -234,7 +296,7 @@ def filter_system_calls() -> None:
     machine = platform.machine()
     if machine not in _MACHINES:
         raise OSError(f"no table of system calls for {machine}")
-    program = ctypes.create_string_buffer(filter_program(machine))
+    program = ctypes.create_string_buffer(filter_program(machine, strict=strict, kill=kill))
     # struct sock_fprog: the number of instructions and a pointer to them.
     described = struct.pack("HxxxxxxP", (len(program) - 1) // 8, ctypes.addressof(program))
     _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -15,9 +15,11 @@ import torch
 from peftcourse.exercises import feedback
 from peftcourse.exercises.core import Exercise, Written
 from peftcourse.exercises.explain import Reference
-from peftcourse.exercises.observe import Case, Observation
+from peftcourse.exercises.observe import Observation
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading import wire
+from peftcourse.grading.cells import LAB, MAX_CODE, TOO_LONG
+from peftcourse.grading.observed import TIMES_UP, Found, Work, how_it_ended, read_work
 from peftcourse.grading.rows import (
     ANOTHER_LAB,
     AWAITS,
@@ -30,16 +32,14 @@ from peftcourse.grading.rows import (
     Result,
     Row,
 )
-from peftcourse.grading.sandbox import LOST, Limits, Ran, Sandbox
+from peftcourse.grading.sandbox import DONE, LOST, TIME, Limits, Ran, Sandbox
+from peftcourse.grading.sealing import Sealed, exercise_seed, sealed
 from peftcourse.grading.submissions import LabOutline, Submission
 from peftcourse.grading.written import Words
 
 # A submission, and the ids of its exercises to mark (None: all).
 Task = tuple[Submission, Collection[str] | None]
 
-# Longer sources are no answers; they would only keep the parser busy.
-MAX_CODE = 100_000  # characters of one cell
-MAX_OTHERS = 300_000  # characters of all other cells together
 MAX_WRITTEN = 100_000  # characters of a written answer
 MAX_SHOWN = 20_000  # characters of code on a page of feedback
 MAX_BESIDE = 20_000  # characters of texts beside it
@@ -66,9 +66,12 @@ _UNCLEAR = (
     "a fault of the grader: ",
     "Your instructor looks at this answer",
 )
-_INNER_QUOTES = str.maketrans("“”", '""')
-# Signals that a limit sends (signal(7)).
-_SIGNALS = {9: "it was killed", 11: "a crash (segmentation fault)", 24: "out of CPU time"}
+_TOO_LONG = (
+    f"the cell has more than {MAX_CODE:,} characters",
+    "no answer is that long",
+    "Keep the answer alone in its cell",
+)
+NOTHING_RUN = Ran(DONE, 0, b"")
 
 
 class References:
@@ -80,10 +83,11 @@ class References:
 
     def __init__(self, lesson: Lesson, seed: int) -> None:
         self._lock = threading.Lock()
-        self._references = {e.id: Reference(e, seed) for e in lesson.exercises}
+        self._references = {e.id: Reference(e, exercise_seed(seed, e.id)) for e in lesson.exercises}
 
-    def cases(self, exercise: Exercise) -> list[Case]:
-        return self._references[exercise.id].cases
+    def sealed(self, exercise: Exercise) -> list[Sealed]:
+        """The inputs as an answer gets them."""
+        return sealed(exercise, self._references[exercise.id].cases)
 
     def judge(self, exercise: Exercise, observations: Sequence[Observation]) -> Result:
         """The result of an answer that ran; a judge's fault must not cost the class its marks."""
@@ -159,8 +163,11 @@ class Marker:
             results = tuple(unread(part, submission.state, submission.problem) for part in wanted)
             notes.append(submission.problem)
         else:
+            exercises = [part for part in wanted if isinstance(part, Exercise)]
+            work = self._run(submission, exercises)
+            notes += work.notes
             results = tuple(
-                _with_code(self._mark(part, submission, notes), submission) for part in wanted
+                _with_code(self._mark(part, submission, work), submission) for part in wanted
             )
         return Row(
             submission.name,
@@ -175,59 +182,70 @@ class Marker:
             reading=len(submission.notes),
         )
 
-    def _mark(self, part: Exercise | Written, submission: Submission, notes: list[str]) -> Result:
-        if isinstance(part, Written):
-            return _written(part, submission.words.get(part.id))
-        answer = submission.answers.get(part.id)
-        if answer is None:
-            return Result(part.id, 0, part.points, MISSING, *_MISSING)
-        if answer.strip() in ("", self._outline.stubs[part.id].strip()):
-            return _from_report(part, feedback.not_attempted(part))
-        if len(answer) > MAX_CODE:
-            return Result(
-                part.id,
-                0,
-                part.points,
-                STOPPED,
-                f"the cell has {len(answer):,} characters",
-                f"no answer is longer than {MAX_CODE:,} characters",
-                "Keep the answer alone in its cell",
-            )
-        ran = self._run(part, submission, answer)
-        observed = read_observations(ran, self._references.cases(part))
-        if observed is None:
-            return _stopped(part, ran, self._limits)
-        observations, said = observed
-        notes += [f"{part.id}, in the words of its cell: {_quoted(note)}" for note in said]
-        return self._references.judge(part, observations)
+    def _run(self, submission: Submission, wanted: Sequence[Exercise]) -> Work:
+        """Run the cells and observe the answers that they leave."""
+        cells = [cell for cell in submission.cells if cell.kind != TOO_LONG]
+        if not wanted or all(cell.kind == LAB for cell in cells):
+            return Work(NOTHING_RUN)
+        notebook = {
+            "cells": [cell.as_data() for cell in cells],
+            "setup": "\n".join(self._outline.own.values()),
+            "absent": sorted(self._outline.absent),
+            "seconds": self._limits.seconds,
+        }
+        asked = _frame(notebook)
+        found: dict[str, Found] = {}
+        notes: dict[str, None] = {}
+        deadline = time.monotonic() + self._limits.budget
+        left = list(wanted)
+        while True:
+            seals = {exercise.id: self._references.sealed(exercise) for exercise in left}
+            request = asked + b"".join(self._asked(e, seals[e.id]) for e in left)
+            ran = self._sandbox.run(request, max(0.0, deadline - time.monotonic()))
+            if ran.end == LOST:  # not necessarily by what this submission did
+                ran = self._sandbox.run(request, max(0.0, deadline - time.monotonic()))
+            work = read_work(ran, seals)
+            found |= work.found
+            notes |= dict.fromkeys(work.notes)
+            # An answer that took everything down with it takes no other exercise's points.
+            begun = [e.id for e in left].index(work.begun) if work.begun else -1
+            left = left[begun + 1 :]
+            if ran.end in (DONE, TIME) or begun < 0 or not left:
+                return Work(ran, found, list(notes))
 
-    def _run(self, exercise: Exercise, submission: Submission, answer: str) -> Ran:
-        request = wire.encode(
+    def _asked(self, exercise: Exercise, seals: Sequence[Sealed]) -> bytes:
+        return _frame(
             {
-                "code": answer,
+                "exercise": exercise.id,
                 "target": self._outline.targets[exercise.id],
-                "helpers": self._helpers(exercise, submission),
                 "probe": [probe_name(exercise), exercise.probe.__name__],
-                "cases": self._references.cases(exercise),
+                "cases": [seal.case for seal in seals],
             }
         )
-        ran = self._sandbox.run(request)
-        # A server that is gone was not necessarily ended by this answer.
-        return self._sandbox.run(request) if ran.end == LOST else ran
 
-    def _helpers(self, exercise: Exercise, submission: Submission) -> list[str]:
-        """Where names that the answer does not define are looked up, the most trusted first."""
-        others = [
-            text
-            for part in self._lesson.exercises
-            if part.id != exercise.id and (text := submission.answers.get(part.id))
-        ]
-        room, theirs = MAX_OTHERS, []
-        for text in (*others, *submission.others):
-            if len(text) <= min(room, MAX_CODE):
-                theirs.append(text)
-                room -= len(text)
-        return [self._outline.setup, *self._outline.provided, *theirs]
+    def _mark(self, part: Exercise | Written, submission: Submission, work: Work) -> Result:
+        if isinstance(part, Written):
+            return _written(part, submission.words.get(part.id))
+        if any(cell.exercise == part.id and cell.kind == TOO_LONG for cell in submission.cells):
+            return Result(part.id, 0, part.points, STOPPED, *_TOO_LONG)
+        found = work.found.get(part.id)
+        if found is None and work.ran is NOTHING_RUN:
+            handed_out = any(cell.exercise == part.id for cell in submission.cells)
+            found = Found(missing=not handed_out, untouched=handed_out)
+        if found is None:
+            return _stopped_whole(part, work.ran, self._limits)
+        if found.untouched:
+            return _from_report(part, feedback.not_attempted(part))
+        if found.missing:
+            return Result(part.id, 0, part.points, MISSING, *_MISSING)
+        if found.status is not None:
+            return _stopped(part, found.status, self._limits)
+        return self._references.judge(part, found.observations)
+
+
+def _frame(value: dict[str, Any]) -> bytes:
+    message = wire.encode(value)
+    return len(message).to_bytes(8, "big") + message
 
 
 def probe_name(exercise: Exercise) -> str:
@@ -238,68 +256,6 @@ def probe_name(exercise: Exercise) -> str:
 def probe_file(exercise: Exercise) -> Path:
     """The source of an exercise's probe."""
     return Path(exercise.probe.__code__.co_filename)
-
-
-# --- what comes out of the sandbox ----------------------------------------------------------------
-
-
-def read_observations(
-    ran: Ran, cases: Sequence[Case]
-) -> tuple[list[Observation], list[str]] | None:
-    """The observations and notes that a child wrote, or None if they are not of that kind.
-
-    Whatever the answer did to the code around it in the sandbox, nothing but numbers, dense
-    tensors and short texts gets past this function.
-    """
-    try:
-        said = wire.decode(ran.data) if ran.end == "done" else None
-        if not isinstance(said, dict) or len(said["observations"]) != len(cases):
-            return None
-        observations = [
-            _observation(theirs, case)
-            for theirs, case in zip(said["observations"], cases, strict=True)
-        ]
-        return observations, [_text(note) for note in said["notes"][:10]]
-    except (wire.WireError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _observation(theirs: dict[str, Any], case: Case) -> Observation:
-    error = theirs["error"]
-    if error is not None:
-        line = error["line"]
-        error = {
-            "type": _text(error["type"]),
-            "message": _text(error["message"]),
-            "line": line if type(line) is int else None,
-            "code": _text(error["code"]) if error["code"] is not None else None,
-            "nearest": _text(error["nearest"]) if error.get("nearest") is not None else None,
-            "left_over": error.get("left_over") is True,
-        }
-    return {
-        "outcome": {_text(name): _value(value) for name, value in theirs["outcome"].items()},
-        "changed": [name for name in case if name in theirs["changed"]],
-        "error": error,
-    }
-
-
-def _value(value: Any) -> torch.Tensor | int | float | str:
-    if type(value) in (torch.Tensor, int, float):
-        return value
-    return _text(value) if isinstance(value, str) else type(value).__name__
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a text")
-    # Half characters (JSON can name them), control characters and marks that turn the direction of
-    # writing have no place in a report.
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value[:1000])
-
-
-def _quoted(text: str) -> str:
-    """On one line and in quotes that the text cannot end: what follows is the grader's again."""
-    return f"“{' '.join(text.split()).translate(_INNER_QUOTES)}”"
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -373,19 +329,34 @@ def _extreme(value: Any) -> bool:
     return False
 
 
-def _stopped(exercise: Exercise, ran: Ran, limits: Limits) -> Result:
+def _stopped(exercise: Exercise, status: int, limits: Limits) -> Result:
+    """The result of an answer whose process, or whose cell's, did not come to its end."""
     advice = "Run the cell and its check in the notebook; then hand in again"
-    if ran.end == "time":
+    if status in TIMES_UP:
         seen = f"no result after {math.ceil(limits.seconds)} s"
         cause = "a loop that does not end, or something that waits for ever"
         advice = "Look at the condition of each `while`, and try it on small inputs"
-    elif ran.end == "too much":
-        seen, cause = "more than 16 MiB of results", "a result far larger than the inputs call for"
-    elif ran.status < 0:
-        how = _SIGNALS.get(-ran.status, f"signal {-ran.status}")
-        seen = f"its process ended before there was a result: {how}"
+    elif status < 0:
+        seen = f"its process ended before there was a result: {how_it_ended(status)}"
         cause = "memory or recursion without end, or code that leaves Python"
     else:
         seen = "its process ended before there was a result"
         cause = "a call such as `exit()` or `os._exit()`, or a result that is not plain data"
+    return Result(exercise.id, 0, exercise.points, STOPPED, seen, cause, advice)
+
+
+def _stopped_whole(exercise: Exercise, ran: Ran, limits: Limits) -> Result:
+    """The result of an exercise to which its submission did not come."""
+    advice = "Run the whole notebook from top to bottom; then hand in again"
+    if ran.end == "time":
+        seen = f"its notebook had used up its {math.ceil(limits.budget)} s before"
+        cause = "cells or answers that take long, or wait for ever"
+    elif ran.end == "memory":
+        seen = f"its notebook took more than {2 * limits.memory / 2**30:g} GiB of memory"
+        cause = "cells that keep large tensors, or start many processes"
+    elif ran.end == "too much":
+        seen, cause = "more than 48 MiB of results", "results far larger than the inputs call for"
+    else:
+        seen = "its notebook's processes ended before there was a result"
+        cause = "code that leaves Python, or that changes what runs it"
     return Result(exercise.id, 0, exercise.points, STOPPED, seen, cause, advice)

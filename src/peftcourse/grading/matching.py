@@ -27,14 +27,12 @@ class Answers:
 
     Attributes:
         by_exercise: exercise id → source of its answer cell; none where there is none.
-        others: sources of the other code cells, without those that the lab itself holds.
         notes: where an answer was found, if not in its place.
         words: exercise id → what was written in answer to it, for those that ask for words.
         code: exercise id → source of the last cell that gives its name a value, to be shown.
     """
 
     by_exercise: dict[str, str] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     words: dict[str, Words] = field(default_factory=dict)
     code: dict[str, str] = field(default_factory=dict)
@@ -64,15 +62,12 @@ class _Matching:
             cell.grade_id if cell.grade_id in known else cell.id if cell.id in known else ""
             for cell in cells
         ]
-        self.checks = {i for i, key in enumerate(self.keys) if key in checks}
 
     def answers(self) -> Answers:
-        used = set(self.checks)
         for exercise in self.lesson.exercises:
             place = self._code(exercise)
             if place is not None:
                 self.found.by_exercise[exercise.id] = self.cells[place].source
-                used.add(place)
         self.found.code = {exercise.id: self._shown(exercise) for exercise in self.lesson.exercises}
         for exercise_id, words in written.answers(
             self.cells, self.keys, self.lesson, self.lab, self.album
@@ -81,11 +76,6 @@ class _Matching:
                 self.found.by_exercise[exercise_id] = words.text
             self.found.words[exercise_id] = words
             self.found.notes += words.notes
-        self.found.others = tuple(
-            cell.source
-            for i, cell in enumerate(self.cells)
-            if cell.kind == "code" and i not in used and not self._is_labs(cell)
-        )
         return self.found
 
     def _shown(self, exercise: Exercise) -> str:

@@ -25,16 +25,20 @@ class LabOutline:
         lesson: its name, such as ``03_lora``.
         targets: exercise id → the name that its check takes, such as ``lora_delta``.
         stubs: exercise id → what stands in its answer cell; a placeholder for a written one.
-        setup: the lab's imports of the standard library and of what all its exercises allow.
-        provided: functions and classes that the lab itself defines, in order.
+        own: source of each of its other code cells, ``plain`` → what of it is run in grading: its
+            imports of the standard library and of what all exercises allow, its functions and
+            classes, and the names to which it gives a literal. The rest is experiments.
+        absent: names that only the rest of these cells gives a value.
+        ids: cell ids of its other code cells.
         sources: the sources of all its cells, ``plain``.
     """
 
     lesson: str
     targets: Mapping[str, str]
     stubs: Mapping[str, str]
-    setup: str
-    provided: tuple[str, ...]
+    own: Mapping[str, str]
+    absent: frozenset[str]
+    ids: frozenset[str]
     sources: frozenset[str]
 
     @classmethod
@@ -58,18 +62,23 @@ class LabOutline:
         except Unreadable as problem:
             raise PeftlabError(f"{path}: {problem}.") from None
         answers = {cell.grade_id: cell.source for cell in cells if cell.grade_id}
+        slugs = {part.slug for part in lesson.parts}
         trees = [_tree(cell.source) for cell in cells if cell.kind == "code"]
         targets = dict(_checked(trees))
-        own = [_tree(c.source) for c in cells if c.kind == "code" and not c.grade_id]
+        others = [c for c in cells if c.kind == "code" and c.grade_id not in slugs]
+        own = {plain(c.source): _definitions(_tree(c.source), _allowed(lesson)) for c in others}
+        given = {name for source in own.values() for name in _names(ast.parse(source))}
+        named = {name for c in others for name in _names(_tree(c.source))}
         complete = targets.keys() >= {exercise.id for exercise in lesson.exercises}
-        if not complete or not answers.keys() >= {part.slug for part in lesson.parts}:
+        if not complete or not answers.keys() >= slugs:
             raise PeftlabError(f"{path} lacks an exercise of the lesson: run `make labs`.")
         return cls(
             lesson=lesson_name,
             targets={exercise.id: targets[exercise.id] for exercise in lesson.exercises},
             stubs={part.id: answers[part.slug] for part in lesson.parts},
-            setup="\n".join(_imports(own, _allowed(lesson))),
-            provided=tuple(_definitions(own)),
+            own=own,
+            absent=frozenset(named - given - {"_"}),
+            ids=frozenset(c.id for c in others if c.id),
             sources=frozenset(plain(cell.source) for cell in cells),
         )
 
@@ -103,19 +112,49 @@ def _allowed(lesson: Lesson) -> frozenset[str]:
     )
 
 
-def _imports(trees: list[ast.Module], allowed: frozenset[str]) -> Iterator[str]:
-    """The import statements at the top level of cells, as far as they import what is allowed."""
-    for node in (node for tree in trees for node in tree.body):
-        if isinstance(node, ast.Import):
-            names = [name for name in node.names if name.name.partition(".")[0] in allowed]
-            if names:
-                yield ast.unparse(ast.Import(names))
-        elif isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in allowed:
-            yield ast.unparse(node)
+def _definitions(tree: ast.Module, allowed: frozenset[str]) -> str:
+    """What of a cell of the lab's own is run in grading."""
+    return "\n".join(map(ast.unparse, _defining(tree.body, allowed)))
 
 
-def _definitions(trees: list[ast.Module]) -> Iterator[str]:
-    for tree in trees:
-        for node in tree.body:
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                yield ast.unparse(node)
+def _defining(body: list[ast.stmt], allowed: frozenset[str]) -> Iterator[ast.stmt]:
+    for node in body:
+        match node:
+            case ast.Import(names):
+                if kept := [name for name in names if name.name.partition(".")[0] in allowed]:
+                    yield ast.Import(kept)
+            case ast.ImportFrom(module):
+                if module.partition(".")[0] in allowed:
+                    yield node
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node
+            case ast.Assign(value=value) if _is_literal(value):
+                yield node
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """The names that a cell gives a value outside of its functions and classes."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+            ):
+                yield name
+                continue
+            case ast.alias(name=name, asname=other):
+                yield other or name.partition(".")[0]
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+        waiting += ast.iter_child_nodes(node)

@@ -33,6 +33,7 @@ def grade(
     seed: int | None = None,
     jobs: int = 2,
     timeout: float = 10.0,
+    budget: float = 60.0,
     unsafe: bool = False,
     lms: str = "moodle",
     regrade: Collection[str] = (),
@@ -55,7 +56,8 @@ def grade(
         seed: of the inputs on which answers are tried. If left out, that of the earlier run in
             ``out``, or a secret one that is drawn and kept there.
         jobs: how many sandboxes run side by side.
-        timeout: seconds that one answer may take.
+        timeout: seconds that one cell or one answer may take.
+        budget: seconds that all cells and answers of a submission may take.
         unsafe: grade without bubblewrap where there is none.
         lms: the format of ``lms.csv``.
         regrade: ids of exercises to mark again in all submissions, or ``"all"``.
@@ -78,6 +80,11 @@ def grade(
         raise PeftlabError(f"{jobs} jobs cannot grade anything; take 1 or more.")
     if not 0 < timeout <= 3600:
         raise PeftlabError(f"a time limit of {timeout:g} s is of no use; take 1 to 3600.")
+    if not timeout <= budget <= 86400:
+        raise PeftlabError(
+            f"a budget of {budget:g} s for a submission is of no use; take {timeout:g}, which one "
+            "answer may take, to 86400."
+        )
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise PeftlabError(
             f"{out} lies in the folder of submissions and would be taken for one; choose an --out "
@@ -85,7 +92,7 @@ def grade(
         )
     again = _exercises(lesson, regrade)
     outline = LabOutline.read(root, lesson.name)
-    limits = Limits(seconds=timeout)
+    limits = Limits(seconds=timeout, budget=budget)
     with Journal(out) as journal:
         for note in journal.settle(lesson, seed):
             say(f"note: {note}")

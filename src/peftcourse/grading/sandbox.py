@@ -2,13 +2,15 @@
 
 Bubblewrap makes the wall: a root of its own with the interpreter, torch and numpy to read, an empty
 /tmp to write, no network, no environment, no other processes. Inside it `worker.py` has imported
-torch and forks a child for each answer, which takes away from itself what is left (`lockdown.py`).
+torch and forks a child for each submission, which takes away from itself what is left
+(`lockdown.py`) and runs the cells (`kernel.py`).
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
 import select
@@ -41,13 +43,14 @@ PRELOAD = (
 )
 _HERE = Path(__file__).parent
 WORKER_FILES = {
-    name: _HERE / f"{name}.py" for name in ("worker", "answers", "lockdown", "wire")
+    name: _HERE / f"{name}.py" for name in ("worker", "kernel", "stand_ins", "lockdown", "wire")
 } | {"observe": _HERE.parent / "exercises" / "observe.py"}
 
-LOST = "lost"
+# How a submission ends; the first two are the worker's words for it.
+DONE, TIME, LOST = "done", "time", "lost"
 START = 120.0  # seconds within which torch has to be imported
 GRACE = 5.0  # seconds beyond a time limit after which the server itself is taken for dead
-MAX_REPLY = 17 << 20  # bytes: the result of a child and one line
+MAX_REPLY = 49 << 20  # bytes: the results of a submission and one line
 
 # From 23.10 on, Ubuntu lets no ordinary user's program make the namespaces that bubblewrap needs.
 USERNS = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
@@ -62,15 +65,18 @@ NO_BUBBLEWRAP = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What one answer may use.
+    """What one submission may use.
 
     Attributes:
-        seconds: of wall clock; CPU time is limited to two seconds more.
-        memory: bytes of address space beyond those of Python with torch.
+        seconds: by the clock, for one cell and for one exercise.
+        budget: seconds by the clock, for all of them together.
+        memory: bytes of address space beyond those of Python with torch, for one process; twice as
+            many bytes of memory for all of them together.
         file_size: bytes of any one file in its /tmp, which holds 16 MiB altogether.
     """
 
     seconds: float = 10.0
+    budget: float = 60.0
     memory: int = 1 << 30
     file_size: int = 8 << 20
 
@@ -80,10 +86,10 @@ class Ran:
     """What came of one request.
 
     Attributes:
-        end: ``done``, ``time``, ``died`` or ``too much`` (the constants of ``worker.py``), or
-            ``lost``: the server itself is gone.
+        end: ``done``, ``time``, ``died``, ``too much`` or ``memory`` (the constants of
+            ``worker.py``), or ``lost``: the server itself is gone.
         status: the exit status; a negative one is the signal that ended it.
-        data: what the child wrote, if it is done. It may be anything.
+        data: what the submission's processes wrote until then. It may be anything.
     """
 
     end: str
@@ -125,7 +131,7 @@ class Sandbox:
     Args:
         probes: files of probe modules by the name under which requests ask for them.
         packages: distributions that answers may import; their requirements come along.
-        limits: what one answer may use.
+        limits: what one submission may use.
         unsafe: without bubblewrap, with the limits alone.
 
     Raises:
@@ -192,13 +198,19 @@ class Sandbox:
             raise SandboxError(f"the sandbox does not start: {said}")
         self.protections = json.loads(hello[0])
 
-    def run(self, request: bytes) -> Ran:
-        """Send one request and wait for what comes of it; never longer than its limit allows."""
+    def run(self, request: bytes, budget: float | None = None) -> Ran:
+        """Send one request and wait for what comes of it.
+
+        Args:
+            request: what ``kernel.py`` reads.
+            budget: seconds that it may take; those of the limits if left out.
+        """
+        budget = self.limits.budget if budget is None else budget
         if self._process is None:
             self.start()
         try:
-            self._send(request)
-            reply = self._reply(time.monotonic() + self.limits.seconds + GRACE)
+            self._send(int(1000 * budget).to_bytes(8, "big") + request)
+            reply = self._reply(time.monotonic() + budget + GRACE)
         except (BrokenPipeError, ConnectionResetError):
             reply = None
         if reply is None:  # the server is gone or hangs, and with it the answer
@@ -234,7 +246,8 @@ class Sandbox:
             "packages": [SITE if inside else f"{self._site.name}/site"],
             "preload": PRELOAD,
             "probes": list(self._probes),
-            "seconds": self.limits.seconds,
+            "walled": inside,
+            "budget": self.limits.budget,
             "memory": self.limits.memory,
             "file_size": self.limits.file_size,
             "work": WORK,
@@ -243,7 +256,7 @@ class Sandbox:
     def _command(self) -> list[str]:
         files = {**WORKER_FILES, **self._probes}
         python = os.path.realpath(sys.executable)
-        visible = visible_paths(self._packages)
+        visible = (*visible_paths(self._packages), input_transformer())
         self._fds: tuple[int, ...] = ()
         if not self._walled:
             self._site = tempfile.TemporaryDirectory(prefix="peftlab-worker-")
@@ -311,6 +324,7 @@ _ENVIRONMENT = {
     "HOME": WORK,
     "LANG": "C.UTF-8",
     "OMP_NUM_THREADS": "1",
+    "OMP_THREAD_LIMIT": "1",  # threads do not survive the fork that follows each cell
     "MKL_NUM_THREADS": "1",
     "CUDA_VISIBLE_DEVICES": "",
     "PATH": "/nowhere",
@@ -346,6 +360,18 @@ def _wall(python: Path) -> Iterator[str]:
     yield from ("--ro-bind", str(python), str(python))
     yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", WORK)
     yield from ("--setenv", "PYTHONHOME", str(Path(sys.base_prefix).resolve()))
+
+
+def input_transformer() -> Path:
+    """The folder of IPython, of which the sandbox imports what reads magics and prompts.
+
+    Raises:
+        SandboxError: it is not installed.
+    """
+    found = importlib.util.find_spec("IPython")
+    if found is None:
+        raise SandboxError("IPython, which reads cells, is not installed; pip install ipython.")
+    return Path(found.origin).parent.resolve()
 
 
 @functools.cache

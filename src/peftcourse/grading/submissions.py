@@ -15,6 +15,7 @@ from typing import Any
 
 from peftcourse.exercises.registry import Lesson
 from peftcourse.grading import names, notebooks, provenance
+from peftcourse.grading.cells import CodeCell, to_run
 from peftcourse.grading.disk import walk
 from peftcourse.grading.layout import Found, Layout
 from peftcourse.grading.matching import Answers, match
@@ -38,8 +39,7 @@ class Submission:
         origin: where it came from, such as ``alice/03_lora.ipynb`` or ``class.zip › bob.ipynb``.
         digest: SHA-256 of the notebook's bytes; "" if there are none.
         answers: exercise id → source of its answer cell, or text of a written answer.
-        others: sources of the other code cells that are not the lab's own, in order: helpers that
-            an answer may need.
+        cells: the code cells to run, from top to bottom.
         times: exercise id → minutes from the first attempt to the solution, as far as a progress
             file beside the notebook says. Not checked.
         problem: why there is nothing to grade, in one sentence; None if there is.
@@ -54,7 +54,7 @@ class Submission:
     origin: str
     digest: str = ""
     answers: Mapping[str, str] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
+    cells: tuple[CodeCell, ...] = ()
     times: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
     notes: tuple[str, ...] = ()
@@ -72,6 +72,7 @@ class _Read:
     answers: Answers | None = None
     notes: tuple[str, ...] = ()
     another_lab: bool = False
+    cells: tuple[CodeCell, ...] = ()
 
 
 def collect(
@@ -126,7 +127,8 @@ def _content(member: Member, lesson: Lesson, lab: LabOutline, album: Album) -> t
         return _Read(digest, another_lab=True), reason
     answers = match(notebook.cells, lesson, lab, album)
     said = provenance.notes(notebook.cells, lesson, lab)
-    return _Read(digest, answers, (*notebook.notes, *said, *answers.notes)), ""
+    notes = (*notebook.notes, *said, *answers.notes)
+    return _Read(digest, answers, notes, cells=tuple(to_run(notebook.cells, lesson, lab))), ""
 
 
 def _submission(name: str, found: Found) -> Submission:
@@ -147,7 +149,7 @@ def _submission(name: str, found: Found) -> Submission:
         found.origin,
         read.digest,
         read.answers.by_exercise,
-        read.answers.others,
+        read.cells,
         found.progress or {},
         notes=(*found.notes, *([f"{beside} not looked at"] if beside else []), *read.notes),
         person=found.person,

@@ -34,6 +34,7 @@ DTYPES = {
         torch.complex128,
     )
 }
+MARK = b"\xf5peftlab"  # before each frame of a stream; no UTF-8 text begins so
 MAX_HEADER = 8 << 20  # bytes of JSON
 MAX_DEPTH = 16  # of nested containers
 MAX_DIMENSIONS = 16

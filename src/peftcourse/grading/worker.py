@@ -1,11 +1,12 @@
-"""The process inside the sandbox: imports torch once, then forks a child for each answer.
+"""The process inside the sandbox: imports torch once, then forks children for each submission.
 
 ``python -I -S worker.py CONFIG`` reads requests from standard input and writes replies to standard
 output, each preceded by its length (8 bytes, big-endian). It knows the probes and nothing else:
 neither solutions nor judges nor other submissions are where it can see them.
 
-A request is handed to the child as it came; a reply is one line of JSON, ``{"end": …}``, and then
-the bytes that the child wrote. The server never interprets what comes from a child.
+A request is handed to the first child as it came; a reply is one line of JSON, ``{"end": …}``, and
+then the bytes that its children wrote (``kernel.py``), as far as they came. The server never
+interprets them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import select
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
-# How a child ended, as replies name it.
-DONE, TIME, DIED, TOO_MUCH = "done", "time", "died", "too much"
+# How a submission ended, as replies name it.
+DONE, TIME, DIED, TOO_MUCH, MEMORY = "done", "time", "died", "too much", "memory"
 
-MAX_RESULT = 16 << 20  # bytes that a child may return
+MAX_RESULT = 48 << 20  # bytes that a submission may return
+MAX_PROCESSES = 64  # of a submission at once
+LOOK = 0.05  # seconds between two looks at its processes
 
 
 def read_exactly(fd: int, count: int) -> bytes:
@@ -68,7 +72,7 @@ def confine(config: dict[str, Any], result: int) -> None:
     os.closerange(3, last)
     os.closerange(last + 1, 1024)
     lockdown.limit(  # first, because it reads /proc
-        seconds=int(config["seconds"]) + 2,
+        seconds=int(config["budget"]) + 2,
         memory=config["memory"],
         file_size=config["file_size"],
     )
@@ -77,45 +81,109 @@ def confine(config: dict[str, Any], result: int) -> None:
         lockdown.drop_capabilities()
     os.chdir(config["work"])
     if config["filter"]:
-        lockdown.filter_system_calls()
+        # Where there are namespaces, or bubblewrap's, a signal reaches the submission's own alone.
+        lockdown.filter_system_calls(kill=config["namespaces"] or config["walled"])
 
 
 def child(config: dict[str, Any], request: bytes, result: int) -> None:
-    """Run one answer and write what it did to the pipe; never returns."""
+    """Let children work a submission off and write to the pipe what it did; never returns.
+
+    This process is the first of its namespace and runs no line of the submission: it waits for
+    the last of its children and takes all others with it when it ends.
+    """
     status = 1
     try:
         confine(config, result)
-        import answers
+        import kernel
 
-        write_all(result, answers.run(request))
-        status = 0
-    finally:  # also after SystemExit: no handler, thread or buffer of the answer's is waited for
+        if os.fork() == 0:
+            try:
+                kernel.run(request, result, filtered=config["filter"])
+                status = kernel.FINISHED
+            finally:  # also after SystemExit: no handler, thread or buffer is waited for
+                os._exit(status)
+        os.close(result)
+        with contextlib.suppress(ChildProcessError):  # all have ended, and none at the end
+            while os.waitstatus_to_exitcode(os.wait()[1]) != kernel.FINISHED:
+                pass
+            status = 0
+    finally:
         os._exit(status)
 
 
-def run_child(config: dict[str, Any], request: bytes) -> tuple[dict[str, Any], bytes]:
-    """Run one request in a child of this process, for no longer than allowed.
+class Crowd:
+    """The processes of a submission, as far as /proc shows them; it is hidden afterwards."""
+
+    def __init__(self) -> None:
+        self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        self._others = self._all()
+        self._base: int | None = None
+
+    def close(self) -> None:
+        os.close(self._proc)
+
+    def too_large(self, memory: int) -> bool:
+        """Whether they are too many, or have more than so many bytes beyond those of the first."""
+        sizes = [self._size(name) for name in sorted(self._all() - self._others, key=int)]
+        if self._base is None and sizes:
+            self._base = sizes[0]
+        return len(sizes) > MAX_PROCESSES or (
+            sum(max(0, size - (self._base or 0)) for size in sizes) > memory
+        )
+
+    def _all(self) -> set[str]:
+        return {name for name in os.listdir(self._proc) if name.isdigit()}
+
+    def _size(self, name: str) -> int:
+        """Bytes of a process's own memory, what it still shares with its parent included."""
+        try:
+            file = os.open(f"{name}/status", os.O_RDONLY, dir_fd=self._proc)
+            try:
+                lines = os.read(file, 4096).splitlines()
+            finally:
+                os.close(file)
+        except OSError:  # it has ended
+            return 0
+        own = (b"RssAnon:", b"RssShmem:")
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(own))
+
+
+def run_child(
+    config: dict[str, Any], request: bytes, budget: float
+) -> tuple[dict[str, Any], bytes]:
+    """Run one request in children of this process, for no longer and no larger than allowed.
 
     This process enters the namespaces as well: call it in one that does nothing else.
     """
     import lockdown
 
-    deadline = time.monotonic() + config["seconds"]
+    deadline = time.monotonic() + budget
     reader, writer = os.pipe()
+    crowd = Crowd() if config["namespaces"] else None
     if config["namespaces"]:
         lockdown.enter_namespaces()
     pid = os.fork()
     if pid == 0:
+        if crowd:
+            crowd.close()
+        os.setsid()
         child(config, request, writer)
     os.close(writer)
     parts: list[bytes] = []
-    size, end = 0, DIED
+    size, end, looked = 0, DIED, 0.0
     while True:
-        left = deadline - time.monotonic()
-        ready = select.select([reader], [], [], max(left, 0))[0]
-        if not ready:
+        now = time.monotonic()
+        if now > deadline:
             end = TIME
             break
+        if crowd and now > looked + LOOK:
+            looked = now
+            # A cell's memory is there twice when it has changed in a fork.
+            if crowd.too_large(2 * config["memory"]):
+                end = MEMORY
+                break
+        if not select.select([reader], [], [], min(deadline - now, LOOK))[0]:
+            continue
         part = os.read(reader, 1 << 20)
         if not part:
             break
@@ -131,7 +199,7 @@ def run_child(config: dict[str, Any], request: bytes) -> tuple[dict[str, Any], b
     status = _wait(pid)
     if end == DIED and status == 0:
         end = DONE
-    return {"end": end, "status": status}, b"".join(parts) if end == DONE else b""
+    return {"end": end, "status": status}, b"".join(parts)[:MAX_RESULT]
 
 
 _statuses: dict[int, int] = {}
@@ -157,9 +225,12 @@ def _wait(pid: int) -> int:
     return _statuses.pop(pid)
 
 
-def _kill(pid: int) -> None:
+def _kill(leader: int) -> None:
+    """End a process and those of its group, which are all where there are no namespaces."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(leader, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 # --- the server -----------------------------------------------------------------------------------
@@ -185,7 +256,7 @@ def find_protections(config: dict[str, Any]) -> None:
         return
     for wanted in ({"namespaces": True, "filter": True}, {"filter": True}, {"namespaces": True}):
         trial = {**config, "namespaces": False, "filter": False, **wanted}
-        if succeeds(lambda trial=trial: run_child(trial, b"")[0]["end"] == DONE):
+        if succeeds(lambda trial=trial: run_child(trial, b"", 10.0)[0]["end"] == DONE):
             config.update(wanted)
             return
 
@@ -200,11 +271,26 @@ def serve_one(config: dict[str, Any], requests: int, replies: int) -> bool:
     def answer() -> bool:
         request = read_frame(requests)
         if request is not None:
-            write_frame(replies, *run_child(config, request))
+            # A request begins with its own budget, in milliseconds (8 bytes, big-endian).
+            budget = int.from_bytes(request[:8], "big") / 1000
+            write_frame(replies, *run_child(config, request[8:], budget))
         return request is not None
 
     select.select([requests], [], [])
     return succeeds(answer)
+
+
+def bare_packages(*names: str) -> None:
+    """Make packages importable without running what they import when they start.
+
+    Of IPython only the input transformer is needed, which needs nothing else of it.
+    """
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        package = types.ModuleType(name)
+        places = sys.modules[parent].__path__ if parent else sys.path
+        package.__path__ = [f"{place}/{last}" for place in places]
+        sys.modules[name] = package
 
 
 def main() -> None:
@@ -217,7 +303,8 @@ def main() -> None:
 
     # All that an answer and its probe will import, so that a child has it at once. No torch
     # operation runs here: threads do not survive a fork.
-    for name in ("torch", *config["preload"], "lockdown", "wire", "observe", "answers"):
+    bare_packages("IPython", "IPython.core")
+    for name in ("torch", *config["preload"], "lockdown", "kernel"):
         importlib.import_module(name)
     for name in config["probes"]:
         importlib.import_module(name)

@@ -7,7 +7,7 @@ from grading.cases.mistakes import classes, wrong
 from grading.cases.notebooks import EXERCISES, RIGHT, Notebook, solved
 
 from peftcourse.exercises.feedback import CORRECT, NOT_ATTEMPTED, RAISED, WRONG_SHAPE, WRONG_VALUE
-from peftcourse.grading.rows import MISSING, STOPPED
+from peftcourse.grading.rows import MISSING
 
 FIRST = EXERCISES[:5]
 
@@ -89,7 +89,7 @@ CASES = [
             inject="def inject(model, targets, wrap):\n    return 'q_proj'",
         ),
         delta=(WRONG_VALUE, "no-scaling"),
-        count=STOPPED,
+        count=WRONG_VALUE,
         train_step=WRONG_VALUE,
         inject=WRONG_VALUE,
     ),

@@ -7,6 +7,8 @@ from functools import partial
 from grading.cases.honest import base
 from grading.cases.notebooks import RIGHT, solved
 
+from peftcourse.exercises.feedback import WRONG_VALUE
+
 # What is peculiar is one answer; a few others show that it harms none of them.
 case = partial(base.case, whole=False)
 
@@ -182,6 +184,9 @@ CASES = [
             "torch.zeros(d_out, rank)",
         ),
         whole=True,
+        # What a cell sets, it sets for all that follow it, in a kernel as well.
+        init=WRONG_VALUE,
+        inject=WRONG_VALUE,
     ),
     case(
         "counts its calls",
