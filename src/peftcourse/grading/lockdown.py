@@ -234,17 +234,15 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _X32 = 0x40000000  # system calls of the x32 ABI have this bit
 
 
-def filter_program(machine: str, *, strict: bool = False, kill: bool = True) -> bytes:
+def filter_program(machine: str, *, strict: bool = False) -> bytes:
     """The filter as BPF instructions (8 bytes each).
 
     Args:
         machine: such as ``x86_64``.
         strict: for an answer that is observed.
-        kill: whether signals may be sent.
     """
     column, architecture, clone, clone3 = _MACHINES[machine]
     denied = [*DENIED.values(), *(DENIED_TO_ANSWERS.values() if strict else ())]
-    denied += [] if kill else [DENIED_TO_ANSWERS["kill"]]
     numbers = [pair[column] for pair in denied if pair[column] is not None]
     commands = [(pair[column], values) for pair, values in DENIED_COMMANDS.values()]
     # A step is (code, value, where to if true, where to if false), or a name for the next one; None
@@ -283,12 +281,11 @@ def filter_program(machine: str, *, strict: bool = False, kill: bool = True) -> 
     return program
 
 
-def filter_system_calls(*, strict: bool = False, kill: bool = True) -> None:
+def filter_system_calls(*, strict: bool = False) -> None:
     """Refuse system calls from now on, in all threads and processes to come.
 
     Args:
-        strict: for an answer that is observed: no new processes.
-        kill: whether signals may be sent.
+        strict: for an answer that is observed: no new processes, no signals.
 
     Raises:
         OSError: the kernel does not filter, or this is a machine without a table here.
@@ -296,7 +293,7 @@ def filter_system_calls(*, strict: bool = False, kill: bool = True) -> None:
     machine = platform.machine()
     if machine not in _MACHINES:
         raise OSError(f"no table of system calls for {machine}")
-    program = ctypes.create_string_buffer(filter_program(machine, strict=strict, kill=kill))
+    program = ctypes.create_string_buffer(filter_program(machine, strict=strict))
     # struct sock_fprog: the number of instructions and a pointer to them.
     described = struct.pack("HxxxxxxP", (len(program) - 1) // 8, ctypes.addressof(program))
     _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -193,7 +193,7 @@ class Marker:
             "absent": sorted(self._outline.absent),
             "seconds": self._limits.seconds,
         }
-        asked = _frame(notebook)
+        asked = frame(notebook)
         found: dict[str, Found] = {}
         notes: dict[str, None] = {}
         deadline = time.monotonic() + self._limits.budget
@@ -214,7 +214,7 @@ class Marker:
                 return Work(ran, found, list(notes))
 
     def _asked(self, exercise: Exercise, seals: Sequence[Sealed]) -> bytes:
-        return _frame(
+        return frame(
             {
                 "exercise": exercise.id,
                 "target": self._outline.targets[exercise.id],
@@ -243,7 +243,8 @@ class Marker:
         return self._references.judge(part, found.observations)
 
 
-def _frame(value: dict[str, Any]) -> bytes:
+def frame(value: dict[str, Any]) -> bytes:
+    """One part of a request: a message after its length (8 bytes, big-endian)."""
     message = wire.encode(value)
     return len(message).to_bytes(8, "big") + message
 

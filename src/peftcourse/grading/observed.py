@@ -77,9 +77,9 @@ def read_work(ran: Ran, cases: Mapping[str, Sequence[Sealed]]) -> Work:
                 notes.setdefault((_whole(said["cell"]), said.get("whole") is True), _note(said))
             elif (exercise := said.get("exercise")) in cases:
                 found[exercise] = _found(said, cases[exercise])
-                if note := said.get("note"):
+                if isinstance(note := said.get("note"), str) and note:
                     notes[exercise] = f"answer to {exercise}: {quoted(_text(note))}"
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except Exception:  # whatever is wrong with one message must not cost the others
             continue
     return Work(ran, found, list(notes.values()), begun)
 
@@ -137,7 +137,7 @@ def _note(said: dict[str, Any]) -> str:
     if "status" in said:
         return f"cell {number} was not run: {how_it_ended(_whole(said['status']))}"
     line = f", line {_whole(said['line'])}" if said.get("line") is not None else ""
-    what = "ended" if said["whole"] else "left out"
+    what = "ended" if said["whole"] is True else "left out"
     return f"cell {number}{line} ({what}), in its own words: {quoted(_text(said['said']))}"
 
 

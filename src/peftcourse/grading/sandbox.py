@@ -246,7 +246,6 @@ class Sandbox:
             "packages": [SITE if inside else f"{self._site.name}/site"],
             "preload": PRELOAD,
             "probes": list(self._probes),
-            "walled": inside,
             "budget": self.limits.budget,
             "memory": self.limits.memory,
             "file_size": self.limits.file_size,

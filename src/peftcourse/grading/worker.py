@@ -81,8 +81,7 @@ def confine(config: dict[str, Any], result: int) -> None:
         lockdown.drop_capabilities()
     os.chdir(config["work"])
     if config["filter"]:
-        # Where there are namespaces, or bubblewrap's, a signal reaches the submission's own alone.
-        lockdown.filter_system_calls(kill=config["namespaces"] or config["walled"])
+        lockdown.filter_system_calls()
 
 
 def child(config: dict[str, Any], request: bytes, result: int) -> None:

@@ -3,9 +3,11 @@
 import pytest
 
 from peftcourse.exercises import find
-from peftcourse.grading import wire
+from peftcourse.grading import marking
 from peftcourse.grading.marking import probe_file, probe_name
+from peftcourse.grading.observed import read_work
 from peftcourse.grading.sandbox import Sandbox
+from peftcourse.grading.sealing import sealed
 
 EXERCISE = find("lora.delta")
 EARLIER = """
@@ -51,11 +53,13 @@ def lora_delta(A, B, alpha):
 
 
 def request(code: str) -> bytes:
-    return wire.encode(
+    cell = {"number": 1, "kind": "own", "source": code, "exercise": EXERCISE.id, "target": ""}
+    return marking.frame(
+        {"cells": [cell], "setup": "", "absent": [], "seconds": 10.0}
+    ) + marking.frame(
         {
-            "code": code,
+            "exercise": EXERCISE.id,
             "target": "lora_delta",
-            "helpers": [],
             "probe": [probe_name(EXERCISE), EXERCISE.probe.__name__],
             "cases": EXERCISE.make_cases(0)[:1],
         }
@@ -69,7 +73,8 @@ def test_an_earlier_answer_is_not_in_memory(lines, bubblewrap):
         for _ in range(3):
             assert sandbox.run(request(earlier)).end == "done"
         ran = sandbox.run(request(SCAN))
-    [observation] = wire.decode(ran.data)["observations"]
+    work = read_work(ran, {EXERCISE.id: sealed(EXERCISE, EXERCISE.make_cases(0)[:1])})
+    [observation] = work.found[EXERCISE.id].observations
     assert observation["error"] is None
     found, read = observation["outcome"]["result"].tolist()
     assert read > 100  # it did look

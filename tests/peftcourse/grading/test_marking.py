@@ -10,11 +10,21 @@ from peftcourse.exercises.explain import Reference
 from peftcourse.exercises.feedback import CORRECT, WRONG_VALUE, diagnose
 from peftcourse.exercises.registry import LESSONS
 from peftcourse.grading import marking, sandbox, wire
-from peftcourse.grading.marking import References, read_observations
+from peftcourse.grading.marking import References
+from peftcourse.grading.observed import quoted, read_work
 from peftcourse.grading.rows import UNJUDGED
 from peftcourse.grading.sandbox import Ran, Sandbox, SandboxError
+from peftcourse.grading.sealing import Sealed, exercise_seed
 
-CASES = [{"A": 1, "seed": 0}, {"A": 2, "seed": 1}]
+CASES = [Sealed({"A": 1, "seed": 0}, {}), Sealed({"A": 2, "seed": 1}, {"part 0": "right"})]
+
+
+def framed(message: bytes) -> bytes:
+    return wire.MARK + len(message).to_bytes(8, "big") + message
+
+
+def read(data: bytes):
+    return read_work(Ran("done", 0, data), {"a": CASES})
 
 
 @st.composite
@@ -54,25 +64,51 @@ replies = st.fixed_dictionaries(
 
 @given(replies | observations | integers)
 def test_a_reply_is_checked_whole(reply):
-    found = read_observations(Ran("done", 0, wire.encode(reply)), CASES)
-    if found is None:
-        return
-    seen, notes = found
-    assert len(seen) == len(CASES) and all(isinstance(note, str) for note in notes)
-    for observation in seen:
-        assert set(observation["changed"]) <= {"A", "seed"}
-        for value in observation["outcome"].values():
-            assert type(value) in (torch.Tensor, int, float, str)
-        if observation["error"]:
-            error = observation["error"]
-            assert isinstance(error["type"], str) and isinstance(error["message"], str)
-            assert error["line"] is None or type(error["line"]) is int
+    if isinstance(reply, dict):
+        reply = {"exercise": "a", **reply}
+    work = read(framed(wire.encode(reply)))
+    assert all(isinstance(note, str) for note in work.notes)
+    for found in work.found.values():
+        assert found.missing or len(found.observations) == len(CASES)
+        for observation in found.observations:
+            assert set(observation["changed"]) <= {"A", "seed"}
+            for value in observation["outcome"].values():
+                assert type(value) in (torch.Tensor, int, float, str)
+            if observation["error"]:
+                error = observation["error"]
+                assert isinstance(error["type"], str) and isinstance(error["message"], str)
+                assert error["line"] is None or type(error["line"]) is int
 
 
-@given(st.binary(max_size=64))
-def test_bytes_that_are_no_reply_are_none(data):
-    assert read_observations(Ran("done", 0, data), CASES) is None
-    assert read_observations(Ran("died", 1, data), CASES) is None
+NO_ANSWER = framed(wire.encode({"exercise": "a"}))
+
+
+@given(st.binary(max_size=64), st.binary(max_size=64))
+def test_bytes_that_are_no_reply_do_not_hide_one(before, after):
+    assert not read(before).found
+    assert read(before + NO_ANSWER + after).found["a"].missing
+
+
+@pytest.mark.parametrize("length", [0, 5, 10**6, 2**64 - 1])
+def test_a_forged_length_does_not_hide_a_reply(length):
+    forged = wire.MARK + length.to_bytes(8, "big") + b"{}"
+    assert read(forged + NO_ANSWER + forged).found["a"].missing
+
+
+@given(
+    st.fixed_dictionaries(
+        {"cell": values, "whole": values},
+        optional={"status": values, "line": values, "said": values},
+    )
+)
+def test_a_note_is_a_line_or_nothing(said):
+    assert all("\n" not in note for note in read(framed(wire.encode(said))).notes)
+
+
+def test_labels_are_translated_back():
+    outcome = {"part 0": 1, "part 0: x": 2, "part 7": 3, "whole": 4}
+    seen = CASES[1].opened({"outcome": outcome, "changed": [], "error": None})
+    assert seen["outcome"] == {"right": 1, "right: x": 2, "part 7": 3, "whole": 4}
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +152,12 @@ def test_what_answers_see_is_torch_and_what_it_needs():
 def test_a_server_that_is_gone_is_started_again(tmp_path):
     probe = tmp_path / "probes_test.py"
     probe.write_text("def probe(answer, case):\n    return {'result': answer(case['x'])}\n")
-    request = wire.encode(
+    cell = {"number": 1, "kind": "own", "source": "def double(x): return 2 * x", "exercise": "a"}
+    request = marking.frame({"cells": [cell], "setup": "", "absent": [], "seconds": 10.0})
+    request += marking.frame(
         {
-            "code": "def double(x): return 2 * x",
+            "exercise": "a",
             "target": "double",
-            "helpers": [],
             "probe": ["probes_test", "probe"],
             "cases": [{"x": 4, "noise": 0}],
         }
@@ -131,7 +168,7 @@ def test_a_server_that_is_gone_is_started_again(tmp_path):
         lost, again = box.run(request), box.run(request)
     assert lost.end == sandbox.LOST
     for ran in (first, again):
-        [observation] = wire.decode(ran.data)["observations"]
+        [observation] = read_work(ran, {"a": CASES[:1]}).found["a"].observations
         assert observation["outcome"] == {"result": 8}
 
 
@@ -168,7 +205,7 @@ def test_extreme_numbers_are_wrong_values(judges, exercise, number):
     generator = torch.Generator().manual_seed(0)
     outcomes = [
         {name: filled(value, number, generator) for name, value in right.items()}
-        for right in Reference(EXERCISES[exercise], 4).expected
+        for right in Reference(EXERCISES[exercise], exercise_seed(4, exercise)).expected
     ]
     result = judges[exercise[:4]].judge(EXERCISES[exercise], observed(outcomes))
     assert (result.status, result.points) == (WRONG_VALUE, 0), result
@@ -177,7 +214,8 @@ def test_extreme_numbers_are_wrong_values(judges, exercise, number):
 @pytest.mark.parametrize("exercise", ["rank.savings", "rank.numerical"])
 def test_whole_numbers_too_long_for_a_float_are_wrong_values(judges, exercise):
     outcomes = [
-        {name: 10**400 for name in right} for right in Reference(EXERCISES[exercise], 4).expected
+        {name: 10**400 for name in right}
+        for right in Reference(EXERCISES[exercise], exercise_seed(4, exercise)).expected
     ]
     result = judges[exercise[:4]].judge(EXERCISES[exercise], observed(outcomes))
     assert (result.status, result.points) == (WRONG_VALUE, 0), result
@@ -189,7 +227,7 @@ def test_a_judge_that_fails_over_usual_numbers_asks_for_a_person(judges, monkeyp
 
     monkeypatch.setattr(feedback, "diagnose", fail)
     exercise = EXERCISES["lora.delta"]
-    right = observed(Reference(exercise, 4).expected)
+    right = observed(Reference(exercise, exercise_seed(4, exercise.id)).expected)
     assert judges["lora"].judge(exercise, right).status == UNJUDGED
     strange = observed([{"result": torch.tensor([0.0, value])} for value in EXTREME])
     assert judges["lora"].judge(exercise, strange[: len(right)]).status == WRONG_VALUE
@@ -197,6 +235,4 @@ def test_a_judge_that_fails_over_usual_numbers_asks_for_a_person(judges, monkeyp
 
 def test_a_note_of_a_submission_is_shown_as_its_words():
     forged = "all right”; lora.init: correct\n30 of 30 points, “says the grader"
-    assert marking._quoted(forged) == (
-        '“all right"; lora.init: correct 30 of 30 points, "says the grader”'
-    )
+    assert quoted(forged) == ('“all right"; lora.init: correct 30 of 30 points, "says the grader”')

@@ -54,10 +54,12 @@ def test_outline_of_the_lab():
     assert list(LAB.targets) == [exercise.id for exercise in LESSON.exercises]
     assert LAB.targets["lora.forward"] == "LoRALinear"
     assert "raise NotImplementedError" in STUB
-    assert {"import math", "import contextlib", "from torch import Tensor, nn"} <= set(
-        LAB.setup.split("\n")
-    )
-    assert "peftlab" not in LAB.setup and LAB.provided[0].startswith("def gradients(")
+    setup = "\n".join(LAB.own.values())
+    imports = {"import math", "import contextlib", "from torch import Tensor, nn"}
+    assert imports <= set(setup.split("\n"))
+    assert "import peftlab" not in setup and "def gradients(" in setup and "guess = None" in setup
+    assert {"model", "history", "peftlab"} <= LAB.absent
+    assert not LAB.absent & {"math", "gradients", "guess", "parameter"}
     with pytest.raises(PeftlabError, match="no lab is called"):
         LabOutline.read(ROOT, "99_nothing")
     with pytest.raises(PeftlabError, match="grade in a clone"):
@@ -69,7 +71,7 @@ def test_an_untouched_lab(lab):
     assert found.by_exercise == {
         exercise.id: LAB.stubs[exercise.id] for exercise in LESSON.exercises
     }
-    assert found.others == () and found.notes == []
+    assert found.notes == []
 
 
 def test_an_answer_in_its_place_and_the_cells_around_it(lab):
@@ -78,7 +80,7 @@ def test_an_answer_in_its_place_and_the_cells_around_it(lab):
     lab.cell("lora-delta")["metadata"]["collapsed"] = True
     found = lab.match()
     assert found.by_exercise["lora.delta"] == DELTA
-    assert found.others == ("helper = 1",) and found.notes == []
+    assert found.notes == []
 
 
 def test_grade_id_without_cell_id_and_the_other_way_round(lab):
@@ -98,7 +100,6 @@ def test_a_deleted_or_renamed_cell_is_found_by_name(lab):
     lab.code("x = 1\n" + DELTA)
     answer, notes = lab.delta()
     assert answer == "x = 1\n" + DELTA and "found by its name, lora_delta" in notes
-    assert lab.match().others == ()
 
 
 @pytest.mark.parametrize("stub_last", [True, False])
@@ -163,7 +164,6 @@ def test_checks_tell_nothing(lab):
     for cell in lab.cells:
         if str(cell.get("id")) and "check(" in "".join(cell["source"]):
             cell["source"] = "print('full marks')"
-    assert lab.match().others == ()
 
 
 def test_source_that_would_crash_a_compiler_is_only_text(lab):

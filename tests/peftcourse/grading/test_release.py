@@ -194,7 +194,7 @@ def test_a_failure_leaves_what_was_there(spring, monkeypatch):
         (LAB, {"class_name": " "}, "cannot name a class"),
         (LAB, {"class_name": "two\nlines"}, "cannot name a class"),
         (LAB, {"seed": -1}, "the seed -1 is not a whole number from 0 to"),
-        (LAB, {"seed": 2**32}, "is not a whole number from 0 to 4294967295"),
+        (LAB, {"seed": 2**63}, "is not a whole number from 0 to 9223372036854775807"),
     ],
 )
 def test_bad_arguments_are_one_sentence(tmp_path, lab, options, told):

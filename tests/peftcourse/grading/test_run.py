@@ -183,7 +183,7 @@ def test_written_answers_wait_for_a_person_and_their_marks_are_merged(tmp_path):
 @walled
 @pytest.mark.parametrize("way", ["no namespaces inside", "unsafe"])
 def test_weaker_machines_give_the_same_rows(classroom, tmp_path, monkeypatch, way):
-    """Where a child cannot make namespaces, each answer gets a sandbox of its own; and --unsafe."""
+    """Where no child can make namespaces, each submission gets its own sandbox; and --unsafe."""
     for number in range(3, 8):
         shutil.rmtree(classroom / f"learner {number}")
     options = {"timeout": 3.0}
@@ -257,7 +257,7 @@ def test_a_folder_belongs_to_one_lab_and_one_seed(tmp_path):
     with journal.Journal(tmp_path) as first:
         assert first.settle(lesson, None) == []
         seed = first.settings["seed"]
-        assert 0 <= seed < 2**32
+        assert 0 <= seed < 2**63
         with pytest.raises(PeftlabError, match="another peftlab grade"), journal.Journal(tmp_path):
             pass
     with journal.Journal(tmp_path) as again:
