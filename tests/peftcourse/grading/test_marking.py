@@ -9,7 +9,7 @@ from peftcourse.exercises import EXERCISES, feedback
 from peftcourse.exercises.explain import Reference
 from peftcourse.exercises.feedback import CORRECT, WRONG_VALUE, diagnose
 from peftcourse.exercises.registry import LESSONS
-from peftcourse.grading import marking, sandbox, wire
+from peftcourse.grading import marking, sandbox, visible, wire
 from peftcourse.grading.marking import References
 from peftcourse.grading.observed import quoted, read_work
 from peftcourse.grading.rows import UNJUDGED
@@ -137,11 +137,11 @@ def test_no_outcome_makes_a_judge_fail_or_passes_by_chance(references, data):
 
 def test_a_package_that_is_not_installed_is_named():
     with pytest.raises(SandboxError, match="no_such_package"):
-        sandbox.visible_paths(("no_such_package",))
+        visible.visible_paths(("no_such_package",))
 
 
 def test_what_answers_see_is_torch_and_what_it_needs():
-    names = {path.name for path in sandbox.visible_paths(("torch", "numpy"))}
+    names = {path.name for path in visible.visible_paths(("torch", "numpy"))}
     assert {"torch", "numpy"} <= names
     assert not names & {"peft", "peftlab", "bitsandbytes", "transformers", "pytest", "nbformat"}
 
