@@ -1,5 +1,7 @@
 """The command line: what it prints, and one clear sentence for each mistake."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -33,11 +35,18 @@ def mistake(capsys, *arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def adapter(tmp_path_factory) -> Path:
-    """A folder that ``peftlab train`` wrote after two steps."""
-    folder = tmp_path_factory.mktemp("adapters") / "pirate"
-    assert main([*TRAIN, "--model", "tiny", "--rank", "2", "--out", str(folder)]) == 0
-    return folder
+def trained(tmp_path_factory) -> tuple[Path, str]:
+    """A folder that ``peftlab train`` wrote after two steps, and what it printed."""
+    folder = tmp_path_factory.mktemp("adapters") / "new" / "pirate"
+    options = ["--model", "tiny", "--rank", "3", "--targets", "q_proj,v_proj"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([*TRAIN, *options, "--out", str(folder)]) == 0
+    return folder, printed.getvalue()
+
+
+@pytest.fixture
+def adapter(trained) -> Path:
+    return trained[0]
 
 
 def test_the_installed_command_prints_its_version():
@@ -64,10 +73,8 @@ def test_model_info(capsys):
     assert "6,951,168" in capsys.readouterr().out
 
 
-def test_train_says_what_it_did_and_saves_an_adapter(tmp_path, capsys):
-    out = tmp_path / "new" / "pirate"
-    assert main([*TRAIN, "--rank", "3", "--targets", "q_proj,v_proj", "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
+def test_train_says_what_it_did_and_saves_an_adapter(trained):
+    out, printed = trained
     assert re.search(r"[\d,]+ of 6,[\d,]+ parameters train", printed)
     assert re.search(r"validation loss: \d\.\d+ before, \d\.\d+ after", printed)
     config = json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))
