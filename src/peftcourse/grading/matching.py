@@ -85,6 +85,7 @@ class _Matching:
             cell.source
             for cell in self.cells
             if cell.kind == "code"
+            and target in cell.source
             and plain(cell.source) != stub
             and _defines(cell.source, target, by_value=True)
             and not self._is_labs(cell)

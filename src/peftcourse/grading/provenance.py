@@ -6,6 +6,7 @@ nobody has changed proves itself, though the lab has other words by now.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from peftcourse.grading.notebooks import Cell
 from peftcourse.grading.outline import LabOutline, plain
 from peftcourse.labs.generate import cell_id
 
-MAX_PLACES = 200  # cells of a lab, at most
+MAX_PLACES = 100  # cells of a lab, at most
 MAX_TEXT = 20_000  # characters of one of them
 
 _GENERATED = re.compile(r"[0-9a-f]{12}")
@@ -35,16 +36,17 @@ class Whose(Enum):
 
 def whose(cell: Cell, lab: LabOutline) -> Whose:
     """Who wrote what stands in a cell that is no answer cell."""
-    if plain(cell.source) in lab.sources or _unchanged(cell):
+    if plain(cell.source) in lab.sources or _unchanged(cell.kind, cell.source, cell.id):
         return Whose.LAB
     return Whose.BOTH if _GENERATED.fullmatch(cell.id) else Whose.LEARNER
 
 
-def _unchanged(cell: Cell) -> bool:
+@functools.lru_cache(maxsize=512)  # asked twice of each cell of a notebook
+def _unchanged(kind: str, source: str, id: str) -> bool:
     """Whether a cell is as some release of some lab had it."""
-    if not _GENERATED.fullmatch(cell.id) or len(cell.source) > MAX_TEXT:
+    if not _GENERATED.fullmatch(id) or len(source) > MAX_TEXT:
         return False
-    return any(cell_id(place, cell.kind, cell.source) == cell.id for place in range(MAX_PLACES))
+    return any(cell_id(place, kind, source) == id for place in range(MAX_PLACES))
 
 
 def asked(cell: Cell) -> str:
@@ -73,7 +75,10 @@ def notes(cells: Sequence[Cell], lesson: Lesson, lab: LabOutline) -> list[str]:
     labs = set(_labs(cells))
     if lesson.name not in labs:
         return [f"none of the places for answers of {lesson.name} is in this notebook"]
-    other = sum(plain(cell.source) not in lab.sources and _unchanged(cell) for cell in cells)
+    other = sum(
+        plain(cell.source) not in lab.sources and _unchanged(cell.kind, cell.source, cell.id)
+        for cell in cells
+    )
     if not other:
         return []
     there = {cell.grade_id or cell.id for cell in cells}

@@ -58,7 +58,7 @@ class Result:
     mutant: str | None = None
     answer: str = ""
     comment: str = ""
-    code: str = ""
+    code: str = field(default="", repr=False)
     beside: str = ""
     pictures: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -279,10 +280,19 @@ def test_the_others_keep_their_points(graded):
     assert victim.points == deserved(ANSWERED)
 
 
+def without_their_code(path: Path) -> str:
+    """What a file says, apart from the learners' own code that it shows."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in text.splitlines()]
+        return repr([[{**one, "code": ""} for one in row.pop("results")] + [row] for row in rows])
+    return re.sub(r'<pre class="source".*?</pre>', "", text, flags=re.DOTALL)
+
+
 def test_no_attack_got_through(graded):
     for path in graded.out.rglob("*"):
         if path.is_file():
-            assert BREACH not in path.read_text(encoding="utf-8"), path
+            assert BREACH not in without_their_code(path), path
     assert BREACH not in repr(graded.rows)
     assert graded.calls == 0
 

@@ -101,6 +101,7 @@ def test_a_lab_knows_its_own_cells_and_its_own_name(name):
     cells = parse((ROOT / "labs" / f"{name}.ipynb").read_bytes()).cells
     assert all(provenance.whose(cell, lab) is provenance.Whose.LAB for cell in cells)
     assert provenance.notes(cells, LESSONS[name], lab) == []
+    assert len(cells) < provenance.MAX_PLACES
     other = LESSONS["01_memory" if name != "01_memory" else "02_rank"]
     assert provenance.another_lab(cells, other) == name
     assert provenance.another_lab(cells, LESSONS[name]) == ""

@@ -7,6 +7,7 @@ follows from that is not for a program to say, so no mark is taken over from one
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import re
 import unicodedata
@@ -21,11 +22,14 @@ from peftcourse.grading.rows import Row
 MODEL = ""  # stands for the model answer where others have a submission's name
 CLOSE = 0.75  # of the words, from which on two texts are called alike
 MOST = 20  # submissions with one text that are named
-MAX_WORDS = 2000  # of a text that are compared
+MAX_WORDS = 600  # of a text that are compared; most questions ask for at most 200
 
 _RUN = 3  # words in a row, that texts have in common by chance now and then
 _FEWEST = 5  # such runs in common before two texts are compared at all
-_COMMON = 60  # a run that more texts share is a phrase of the lesson
+_COMMON = 60  # texts with one run that are compared with each other; of more, neighbours alone
+
+
+Text = tuple[str, ...]  # its words
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Alike:
     share: float
 
 
-def words(text: str) -> tuple[str, ...]:
+def words(text: str) -> Text:
     """A text's words without case and punctuation."""
     return tuple(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
@@ -51,12 +55,12 @@ def alike(rows: Iterable[Row], part: Written) -> dict[str, tuple[Alike, ...]]:
 
     The time grows with the length of all texts together, and not with the number of pairs.
     """
-    holders: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    holders[words(part.model_answer)[:MAX_WORDS]].append(MODEL)
+    holders: defaultdict[Text, list[str]] = defaultdict(list)
+    holders[words(part.model_answer)].append(MODEL)
     for row in rows:
         for result in answers(row):
             if result.exercise == part.id and (said := words(result.answer)):
-                holders[said[:MAX_WORDS]].append(row.submission)
+                holders[said].append(row.submission)
     found: defaultdict[str, list[Alike]] = defaultdict(list)
 
     def note(those: list[str], others: list[str], share: float) -> None:
@@ -76,25 +80,28 @@ def alike(rows: Iterable[Row], part: Written) -> dict[str, tuple[Alike, ...]]:
     }
 
 
-Text = tuple[str, ...]
-
-
 def _close(texts: list[Text], asked: set[Text]) -> Iterator[tuple[Text, Text, float]]:
     """Pairs of different texts of which most words are the same, and how many."""
     holding: defaultdict[Text, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
-        for run in set(_runs(text)) - asked:
+        for run in set(_runs(text[:MAX_WORDS])) - asked:
             holding[run].append(place)
     shared: Counter[tuple[int, int]] = Counter()
     for places in holding.values():
-        if len(places) <= _COMMON:
-            shared.update(itertools.combinations(places, 2))
+        few = len(places) <= _COMMON
+        shared.update(itertools.combinations(places, 2) if few else itertools.pairwise(places))
     for (i, j), count in shared.items():
-        if count < _FEWEST:
-            continue
-        matcher = difflib.SequenceMatcher(None, texts[i], texts[j])
-        if matcher.quick_ratio() >= CLOSE and (share := matcher.ratio()) >= CLOSE:
+        if count >= _FEWEST and (share := _share(texts[i][:MAX_WORDS], texts[j][:MAX_WORDS])):
             yield texts[i], texts[j], min(share, 0.99)
+
+
+@functools.lru_cache(maxsize=4096)  # the reports of a class are written several times
+def _share(one: Text, other: Text) -> float:
+    """The share of words that are the same, in order; 0 if it is less than ``CLOSE``."""
+    matcher = difflib.SequenceMatcher(None, one, other)
+    if matcher.quick_ratio() < CLOSE:
+        return 0.0
+    return share if (share := matcher.ratio()) >= CLOSE else 0.0
 
 
 def _runs(text: Text) -> Iterator[Text]:
@@ -102,9 +109,9 @@ def _runs(text: Text) -> Iterator[Text]:
 
 
 def in_words(those: Sequence[Alike], names: Mapping[str, str], most: int = 5) -> str:
-    """For a cell of a table: ``same words as Bob; 83% of the words as the model answer``."""
+    """For a cell of a table: ``same words as Bob; 83% of the words of the model answer``."""
     said = [
-        f"{'same words' if one.share == 1 else f'{100 * one.share:.0f}% of the words'} as "
+        f"{'same words as' if one.share == 1 else f'{100 * one.share:.0f}% of the words of'} "
         f"{names.get(one.submission, 'the model answer')}"
         for one in those[:most]
     ]
