@@ -11,7 +11,7 @@ import peftlab
 from book import execution, numbers, prose
 from peftcourse.experiments import evaluate, models, results, tasks
 from peftcourse.experiments.updates import matrices
-from peftcourse.grading import lockdown
+from peftcourse.grading import lockdown, marking, members, notebooks, pictures, sandbox, worker
 from peftlab.quantization import nf4
 
 LABS = sorted((execution.ROOT / "solutions").glob("*.md"))
@@ -97,6 +97,18 @@ def test_numbers_of_the_threat_model():
         assert 'b"size=16m' in file.read()
     assert says("threat-model", "an empty `/tmp` of 16 MB")
     assert says("threat-model", "a private `/tmp` of 16 MB")
+    assert says("threat-model", "128 MiB, of which 1 MiB of text")
+    assert says("instructors", "graded like any other, up to 128 MiB")
+    assert (members.MAX_NOTEBOOK, notebooks.MAX_SOURCE) == (128 * 2**20, 2**20)
+    assert says("threat-model", "100,000 characters and 20 pictures a cell, each at most 8 MiB")
+    assert (marking.MAX_WRITTEN, notebooks.MAX_PICTURES) == (100_000, 20)
+    assert pictures.MAX_PICTURE == 8 * 2**20
+    default = sandbox.Limits()
+    assert says("threat-model", "10 s by the clock") and default.seconds == 10
+    assert says("threat-model", "60 s by the clock") and default.budget == 60
+    assert says("threat-model", "1 GiB") and default.memory == 2**30
+    assert says("threat-model", "2 GiB, and 64 processes") and worker.MAX_PROCESSES == 64
+    assert says("threat-model", "48 MiB") and worker.MAX_RESULT == 48 * 2**20
 
 
 # --- numbers of the labs -------------------------------------------------------------------------

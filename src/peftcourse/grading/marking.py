@@ -31,6 +31,7 @@ from peftcourse.grading.rows import (
     UNREADABLE,
     Result,
     Row,
+    StoppedCell,
 )
 from peftcourse.grading.sandbox import DONE, LOST, TIME, Limits, Ran, Sandbox
 from peftcourse.grading.sealing import Sealed, exercise_seed, sealed
@@ -158,7 +159,7 @@ class Marker:
         """
         started = time.monotonic()
         wanted = [p for p in self._lesson.parts if parts is None or p.id in parts]
-        notes = list(submission.notes)
+        notes, work = list(submission.notes), Work(NOTHING_RUN)
         if submission.problem is not None:
             results = tuple(unread(part, submission.state, submission.problem) for part in wanted)
             notes.append(submission.problem)
@@ -179,6 +180,7 @@ class Marker:
             dict(submission.times),
             round(time.monotonic() - started, 3),
             submission.person,
+            stopped=tuple(work.stopped),
             reading=len(submission.notes),
         )
 
@@ -196,6 +198,7 @@ class Marker:
         asked = frame(notebook)
         found: dict[str, Found] = {}
         notes: dict[str, None] = {}
+        stopped: dict[int, StoppedCell] = {}
         deadline = time.monotonic() + self._limits.budget
         left = list(wanted)
         while True:
@@ -207,11 +210,12 @@ class Marker:
             work = read_work(ran, seals)
             found |= work.found
             notes |= dict.fromkeys(work.notes)
+            stopped |= {cell.cell: cell for cell in work.stopped}
             # An answer that took everything down with it takes no other exercise's points.
             begun = [e.id for e in left].index(work.begun) if work.begun else -1
             left = left[begun + 1 :]
             if ran.end in (DONE, TIME) or begun < 0 or not left:
-                return Work(ran, found, list(notes))
+                return Work(ran, found, list(notes), stopped=tuple(stopped.values()))
 
     def _asked(self, exercise: Exercise, seals: Sequence[Sealed]) -> bytes:
         return frame(

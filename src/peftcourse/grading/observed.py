@@ -14,10 +14,12 @@ import torch
 
 from peftcourse.exercises.observe import Case, Observation
 from peftcourse.grading import wire
+from peftcourse.grading.rows import StoppedCell
 from peftcourse.grading.sandbox import Ran
 from peftcourse.grading.sealing import Sealed
 
 MAX_NOTES = 20  # of one submission
+MAX_STOPPED = 100
 _INNER_QUOTES = str.maketrans("“”", '""')
 # Signals that a limit sends (signal(7)).
 TIMES_UP = (-14, -24)  # by the clock, and of the CPU
@@ -51,12 +53,14 @@ class Work:
         found: by exercise, as far as it came.
         notes: what its cells said that did not run to their end.
         begun: the exercise that was observed last.
+        stopped: the cells that were cut off, and how they ended.
     """
 
     ran: Ran
     found: Mapping[str, Found] = field(default_factory=dict)
     notes: Sequence[str] = ()
     begun: str = ""
+    stopped: Sequence[StoppedCell] = ()
 
 
 def read_work(ran: Ran, cases: Mapping[str, Sequence[Sealed]]) -> Work:
@@ -68,20 +72,26 @@ def read_work(ran: Ran, cases: Mapping[str, Sequence[Sealed]]) -> Work:
     """
     found: dict[str, Found] = {}
     begun = ""
+    stopped: dict[int, StoppedCell] = {}
     notes: dict[Any, str] = {}  # the first of each cell and kind
     for said in _messages(ran.data):
         try:
             if said.get("begun") in cases:
                 begun = said["begun"]
-            elif "cell" in said and len(notes) < MAX_NOTES:
-                notes.setdefault((_whole(said["cell"]), said.get("whole") is True), _note(said))
+            elif "cell" in said:
+                number = _whole(said["cell"])
+                if "status" in said and len(stopped) < MAX_STOPPED:
+                    why = how_it_ended(_whole(said["status"]))
+                    stopped.setdefault(number, StoppedCell(number, why))
+                if len(notes) < MAX_NOTES:
+                    notes.setdefault((number, said.get("whole") is True), _note(said))
             elif (exercise := said.get("exercise")) in cases:
                 found[exercise] = _found(said, cases[exercise])
                 if isinstance(note := said.get("note"), str) and note:
                     notes[exercise] = f"answer to {exercise}: {quoted(_text(note))}"
         except Exception:  # whatever is wrong with one message must not cost the others
             continue
-    return Work(ran, found, list(notes.values()), begun)
+    return Work(ran, found, list(notes.values()), begun, list(stopped.values()))
 
 
 def _messages(data: bytes) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from peftcourse.exercises.registry import LESSONS
 from peftcourse.grading import marking, sandbox, visible, wire
 from peftcourse.grading.marking import References
 from peftcourse.grading.observed import quoted, read_work
-from peftcourse.grading.rows import UNJUDGED
+from peftcourse.grading.rows import UNJUDGED, StoppedCell
 from peftcourse.grading.sandbox import Ran, Sandbox, SandboxError
 from peftcourse.grading.sealing import Sealed, exercise_seed
 
@@ -103,6 +103,24 @@ def test_a_forged_length_does_not_hide_a_reply(length):
 )
 def test_a_note_is_a_line_or_nothing(said):
     assert all("\n" not in note for note in read(framed(wire.encode(said))).notes)
+
+
+def test_cells_that_were_cut_off_are_counted_once():
+    said = [
+        {"cell": 4, "status": -14},
+        {"cell": 4, "status": 1},
+        {"cell": 9, "status": 3},
+        {"cell": "x", "status": 3},
+        {"cell": 5, "status": "=1+1"},
+        {"cell": 7, "line": 1, "said": "ValueError", "whole": True},
+    ]
+    work = read(b"".join(framed(wire.encode(one)) for one in said))
+    assert work.stopped == [
+        StoppedCell(4, "it ran out of time"),
+        StoppedCell(9, "it ended its process"),
+    ]
+    many = read(b"".join(framed(wire.encode({"cell": i, "status": 1})) for i in range(500)))
+    assert len(many.stopped) == 100
 
 
 def test_labels_are_translated_back():
