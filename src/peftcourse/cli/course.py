@@ -63,7 +63,7 @@ def grade(arguments: argparse.Namespace) -> int:
     """Grade a class and say where the reports are."""
     from peftcourse.grading import run
     from peftcourse.grading.release import read_release
-    from peftcourse.grading.rows import AWAITS, UNJUDGED, UNREADABLE
+    from peftcourse.grading.rows import AWAITS, GRADED, UNJUDGED
 
     lab, seed = arguments.lab, arguments.seed
     if arguments.release is not None:
@@ -97,7 +97,7 @@ def grade(arguments: argparse.Namespace) -> int:
     most = max((row.max_points for row in rows), default=0)
     print(f"{len(rows)} submissions, {mean:.1f} of {most:g} points on average")
     for what, count in (
-        ("not readable, see the notes", sum(row.state == UNREADABLE for row in rows)),
+        ("without a grade, see the notes", sum(row.state != GRADED for row in rows)),
         (f"to mark in {out}/written.html", sum(r.status == AWAITS for r in results)),
         ("not judged, please look", sum(r.status == UNJUDGED for r in results)),
     ):
