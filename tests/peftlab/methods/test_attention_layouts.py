@@ -123,8 +123,13 @@ def test_gradient_checkpointing_changes_neither_loss_nor_gradient(name, method):
 
 @pytest.mark.parametrize("name", [name for name, case in MODELS.items() if case[2]])
 def test_a_prefix_without_a_place_is_refused_with_the_reason(name):
+    model = build(name)
+    if name == "latent":
+        cache = model(token_ids(), use_cache=True).past_key_values
+        if cache.layers[0].keys.shape[1] > 1:
+            pytest.skip("this transformers keeps each head's keys, which a prefix can join")
     with pytest.raises(PeftlabError, match=MODELS[name][2]):
-        peftlab.apply(build(name), PrefixConfig(4))
+        peftlab.apply(model, PrefixConfig(4))
 
 
 def test_a_memory_that_cannot_note_virtual_tokens_is_refused():
