@@ -25,9 +25,9 @@ FLOORS = {
     "peftlab": """
         errors
         lowrank | memory | quantization.formats quantization.nf4 quantization.bitsandbytes
-        layers targets copies inject reach
+        layers targets copies inject renames reach
         methods | merging quantization
-        peft_format checkpoint peftlab
+        peft_format saving loading verbs peftlab
     """,
     # The library is the ground that the course stands on.
     "peftcourse": """

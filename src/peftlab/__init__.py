@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from peftlab.checkpoint import load, save
     from peftlab.errors import PeftlabError
-    from peftlab.inject import adapter_layers, adapters, apply, disabled, switch, trainable_report
+    from peftlab.inject import adapter_layers, adapters, disabled, switch, trainable_report
+    from peftlab.loading import load
     from peftlab.merging import merge, remove, unmerge
     from peftlab.methods.adalora import AdaLoRAConfig
     from peftlab.methods.bitfit import BitFitConfig
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from peftlab.methods.subspace import SubspaceConfig
     from peftlab.quantization.linear import dequantize_model, quantize_model
     from peftlab.quantization.loading import load_nf4
+    from peftlab.saving import save
     from peftlab.targets import match_targets
+    from peftlab.verbs import apply
 
 __version__ = "0.1.0"
 
@@ -64,16 +66,15 @@ __all__ = [
 # Where each name comes from. It is imported when it is first used, so that `peftlab --help`
 # does not wait for torch, and `peftlab doctor` works where torch is missing or broken.
 _HOME = {
-    "peftlab.checkpoint": ("load", "save"),
     "peftlab.errors": ("PeftlabError",),
     "peftlab.inject": (
         "adapter_layers",
         "adapters",
-        "apply",
         "disabled",
         "switch",
         "trainable_report",
     ),
+    "peftlab.loading": ("load",),
     "peftlab.merging": ("merge", "remove", "unmerge"),
     "peftlab.methods.adalora": ("AdaLoRAConfig",),
     "peftlab.methods.bitfit": ("BitFitConfig",),
@@ -89,7 +90,9 @@ _HOME = {
     "peftlab.methods.subspace": ("SubspaceConfig",),
     "peftlab.quantization.linear": ("dequantize_model", "quantize_model"),
     "peftlab.quantization.loading": ("load_nf4",),
+    "peftlab.saving": ("save",),
     "peftlab.targets": ("match_targets",),
+    "peftlab.verbs": ("apply",),
 }
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, innermost, oriented
-from peftlab.targets import matches, named_layers
+from peftlab.layers import AdapterLayer, innermost, inside, oriented
+from peftlab.targets import matches, named_layers, task_heads, within
 
 COPYABLE = ("weight", "bias")  # names of parameters that a copy can stand for
 
@@ -27,7 +27,7 @@ class AlsoTrain:
 
     Attributes:
         modules: names of whole modules, such as ``classifier``.
-        bias: ``"none"``, ``"targets"`` or ``"all"``; see ``inject.apply``.
+        bias: ``"none"``, ``"targets"`` or ``"all"``; see ``verbs.apply``.
         tied: whether copies are tied where the originals are.
     """
 
@@ -80,6 +80,7 @@ def parameter_copies(
     also_train: str | Sequence[str],
     bias: str,
     tie: bool,
+    train_head: bool,
 ) -> list[tuple[str, AdapterLayer]]:
     """The wrappers of a method together with the copies that train beside them.
 
@@ -93,10 +94,15 @@ def parameter_copies(
         raise PeftlabError(f'bias must be "none", "targets" or "all", not {bias!r}.')
     layers = named_layers(model)
     modules = _matching(layers, [also_train] if isinstance(also_train, str) else also_train)
-    kept = {path: layer for path, layer in wrappers.items() if not _inside(path, modules)}
+    if train_head:  # unless the method copies it already
+        copied = [path for path, layer in wrappers.items() if isinstance(layer, ParameterCopy)]
+        heads = [head for head in task_heads(model) if not any(within(p, [head]) for p in copied)]
+        modules += [head for head in heads if not within(head, modules)]
+    kept = {path: layer for path, layer in wrappers.items() if not within(path, modules)}
     if wrappers and not kept:
         raise PeftlabError(
-            f"also_train={also_train!r} covers every target of the method; leave one of them out."
+            f"what trains in full, {', '.join(modules)}, covers every target of the method; name "
+            "a target outside, or leave it out of also_train (a new head: train_head=False)."
         )
 
     # (module's name, parameter's name) of each parameter to copy
@@ -106,7 +112,7 @@ def parameter_copies(
         for name, parameter in innermost(module)._parameters.items()
         if parameter is not None
         and (
-            _inside(path, modules)
+            within(path, modules)
             or (name == "bias" and (bias == "all" or (bias == "targets" and path in kept)))
         )
     ]
@@ -178,14 +184,13 @@ def _matching(layers: Iterable[tuple[str, nn.Module]], patterns: Sequence[str]) 
     return found
 
 
-def _inside(path: str, modules: Sequence[str]) -> bool:
-    """Whether a module is one of these or inside one."""
-    return any(path == module or path.startswith(module + ".") for module in modules)
-
-
 def _check_copyable(path: str, name: str, parameter: nn.Parameter) -> None:
     if not parameter.is_floating_point():
-        raise PeftlabError(f"{path}.{name} is quantized ({parameter.dtype}) and cannot train.")
+        raise PeftlabError(
+            f"{path}.{name} is quantized ({parameter.dtype}) and cannot train in full; keep it in "
+            "16 or 32 bit: leave it out of targets= when you quantize (llm_int8_skip_modules in "
+            "transformers' BitsAndBytesConfig), or adapt it instead."
+        )
     if name not in COPYABLE:
         raise PeftlabError(
             f"{path!r} holds a parameter named {name!r}, and only weights and biases can be "
@@ -195,6 +200,6 @@ def _check_copyable(path: str, name: str, parameter: nn.Parameter) -> None:
 
 def _below_adapters(module: nn.Module) -> nn.Module:
     """What a new copy wraps: the module itself, or the copies that other adapters have of it."""
-    while isinstance(module, AdapterLayer) and not isinstance(module, ParameterCopy):
-        module = module.base
+    while not isinstance(module, ParameterCopy) and (inner := inside(module)) is not None:
+        module = inner
     return module

@@ -1,4 +1,4 @@
-"""Put adapters into a model: wrap its layers, freeze the rest, switch adapters on and off."""
+"""Put adapters into a model: build wrappers, attach them, find them, switch them on and off."""
 
 from __future__ import annotations
 
@@ -12,48 +12,30 @@ from torch import nn
 from peftlab import reach
 from peftlab.copies import parameter_copies
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, Method, is_linear, linear_features
+from peftlab.layers import (
+    SHARING,
+    AdapterLayer,
+    Method,
+    inside,
+    is_linear,
+    linear_features,
+    unwrapped,
+)
 from peftlab.targets import named_layers
 
-
-def apply(
-    model: nn.Module,
-    method: Method,
-    *,
-    name: str = "default",
-    also_train: str | Sequence[str] = (),
-    bias: str = "none",
-) -> nn.Module:
-    """Add an adapter to the model, in place, and make its parameters the only ones that train.
-
-    Every other parameter is frozen, those of adapters applied earlier included (``switch`` makes
-    one of them train again). All wrappers are built before the first module is replaced, so a
-    call that fails leaves the model as it was.
-
-    Args:
-        model: the model to adapt; it is changed in place.
-        method: the configuration of a method, for example ``LoRAConfig(rank=8)``.
-        name: what to call this adapter.
-        also_train: modules to train in full beside the adapter, such as a new classification head
-            (``"classifier"``): names, ends of names, or regular expressions. The adapter holds
-            copies of their parameters, and the method adapts nothing inside them. Tied weights
-            stay tied. This is PEFT's ``modules_to_save``.
-        bias: which biases to train, as copies too: ``"none"``, ``"targets"`` (those of the adapted
-            layers, PEFT's ``bias="lora_only"``) or ``"all"``.
-
-    Returns:
-        The same model, for chaining.
-
-    Raises:
-        PeftlabError: the name is taken, or a target matches no layer.
-    """
-    wrappers = build(model, method, name, also_train=also_train, bias=bias)
-    model.requires_grad_(False)
-    for _, wrapper in wrappers:
-        for parameter in wrapper.adapter_parameters().values():
-            parameter.requires_grad_(True)
-    attach(model, wrappers)
-    return model
+# Methods of transformers that would go wrong on an adapted model (see ``verbs``), and for those
+# that are PEFT's, the verb of peftlab that does the same.
+VERBS = {
+    "save_pretrained": "",
+    "resize_token_embeddings": "",
+    "tie_weights": "",
+    "add_adapter": "apply",
+    "load_adapter": "load",
+    "set_adapter": "switch",
+    "enable_adapters": "switch",
+    "disable_adapters": "disabled",
+    "delete_adapter": "remove",
+}
 
 
 def build(
@@ -64,22 +46,34 @@ def build(
     also_train: str | Sequence[str] = (),
     bias: str = "none",
     tie: bool = True,
+    train_head: bool = False,
 ) -> list[tuple[str, AdapterLayer]]:
     """A new adapter's wrappers, each with the name of the module it wraps; changes nothing.
 
     Args:
-        model, method, name, also_train, bias: see ``apply``.
+        model, method, name, also_train, bias, train_head: see ``verbs.apply``.
         tie: whether copies of tied parameters are tied like their originals.
 
     Raises:
         PeftlabError: the name is taken, or the method does not fit the model.
     """
+    if type(model).__name__ in SHARING:
+        raise PeftlabError(
+            f"{type(model).__name__} has noted which parameters train, and would not share the "
+            "gradients of new ones; apply or load adapters first, then wrap the model."
+        )
+    model = unwrapped(model)
+    if any(type(module).__module__.startswith("peft.") for module in model.modules()):
+        raise PeftlabError(
+            f"{type(model).__name__} holds adapters of Hugging Face PEFT, as from_pretrained of an "
+            "adapter's folder makes it; load the base alone, and the adapter with peftlab.load."
+        )
     if name in adapters(model):
         raise PeftlabError(
             f"the model already has an adapter named {name!r}; remove it or choose another name."
         )
     wrappers = method.wrappers(model, name)
-    return parameter_copies(model, wrappers, name, also_train, bias, tie)
+    return parameter_copies(model, wrappers, name, also_train, bias, tie, train_head)
 
 
 def attach(model: nn.Module, wrappers: Sequence[tuple[str, AdapterLayer]]) -> None:
@@ -102,10 +96,11 @@ def adapter_layers(model: nn.Module, name: str | None = None) -> list[tuple[str,
     """(name of the wrapped module, wrapper) of one adapter, or of all; outer wrappers first."""
     found = []
     for path, module in named_layers(model):
-        while isinstance(module, AdapterLayer):
-            if name is None or module.adapter == name:
-                found.append((path, module))
-            module = module.base
+        layer: nn.Module | None = module
+        while layer is not None:
+            if isinstance(layer, AdapterLayer) and name in (None, layer.adapter):
+                found.append((path, layer))
+            layer = inside(layer)
     return found
 
 

@@ -141,11 +141,33 @@ class Method(Protocol):
 # --- what a layer is -----------------------------------------------------------------------------
 
 
+# Where torch's own wrappers keep the module that they compile, shard or compute twice.
+_SHELLS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+SHARING = ("DistributedDataParallel", "FullyShardedDataParallel", "DeepSpeedEngine")
+
+
+def inside(module: nn.Module) -> nn.Module | None:
+    """What a wrapper wraps: an adapter's base, or a module that is compiled or parallel."""
+    if isinstance(module, AdapterLayer):
+        return module.base
+    name = next((name for name in _SHELLS if name in module._modules), "module")
+    if name != "module" or type(module).__name__ in ("DataParallel", *SHARING):
+        return module._modules[name]
+    return None
+
+
 def innermost(layer: nn.Module) -> nn.Module:
     """The model's own layer below any wrappers; a layer that has none is returned as it is."""
-    while isinstance(layer, AdapterLayer):
-        layer = layer.base
+    while (inner := inside(layer)) is not None:
+        layer = inner
     return layer
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, out of ``torch.compile`` and data parallelism."""
+    while not isinstance(model, AdapterLayer) and (inner := inside(model)) is not None:
+        model = inner
+    return model
 
 
 def is_conv1d(layer: nn.Module) -> bool:

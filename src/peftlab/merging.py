@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from peftlab import inject
 from peftlab.copies import ParameterCopy
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, innermost, oriented
+from peftlab.layers import AdapterLayer, innermost, inside, oriented, unwrapped
 from peftlab.quantization.linear import dequantize_model, is_quantized
 from peftlab.targets import named_layers
 
@@ -224,9 +224,10 @@ def _with_adapters(module: nn.Module, layers: list[AdapterLayer]) -> dict[str, T
 def _wrappers(module: nn.Module) -> list[AdapterLayer]:
     """The wrappers around one layer, the inner ones first."""
     found: list[AdapterLayer] = []
-    while isinstance(module, AdapterLayer):
-        found.insert(0, module)
-        module = module.base
+    layer: nn.Module | None = module
+    while layer is not None:
+        found = [layer, *found] if isinstance(layer, AdapterLayer) else found
+        layer = inside(layer)
     return found
 
 
@@ -240,3 +241,6 @@ def _unwrap(model: nn.Module, layers: list[AdapterLayer]) -> None:
                 kept = kept.base
             if kept is not child:
                 setattr(parent, child_name, kept)
+    if not inject.adapters(model):
+        for name in (*inject.VERBS, "_hf_peft_config_loaded"):
+            vars(unwrapped(model)).pop(name, None)

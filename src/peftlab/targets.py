@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import innermost, is_linear
+from peftlab.layers import innermost, is_linear, unwrapped
 
 ALL_LINEAR = "all-linear"
 
@@ -18,8 +18,9 @@ def named_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Every module under the name it had before any adapter was applied.
 
     Like ``list(model.named_modules())``, but it passes through wrappers without naming them, so
-    that names stay those of the plain model: ``layers.0.q_proj``, not ``layers.0.q_proj.base``. A
-    wrapped module stands in the list as its outermost wrapper.
+    that names stay those of the plain model: ``layers.0.q_proj``, not ``layers.0.q_proj.base``, nor
+    ``_orig_mod.layers.0.q_proj`` once the model is compiled. A wrapped module stands in the list as
+    its outermost wrapper.
 
     The result is a list, a snapshot: replacing modules while iterating over a generator would
     visit the new wrappers too, and wrap their insides for ever.
@@ -59,8 +60,8 @@ def match_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
 
     Args:
         model: any model; layers that already carry an adapter can be matched again.
-        targets: ``"all-linear"`` (every linear layer but the output head), or one pattern or
-            several: a layer's name or the end of it (``"q_proj"``, ``"mlp.up_proj"``), or a
+        targets: ``"all-linear"`` (every linear layer but those of the output head), or one pattern
+            or several: a layer's name or the end of it (``"q_proj"``, ``"mlp.up_proj"``), or a
             regular expression for the whole name (``r".*\\.[0-3]\\..*_proj"``).
 
     Raises:
@@ -70,10 +71,10 @@ def match_targets(model: nn.Module, targets: str | Sequence[str]) -> list[str]:
     # A bare layer has no parent to put a wrapper into, so the root (path "") is never a target.
     linear = [path for path, module in layers if path and is_linear(innermost(module))]
     if targets == ALL_LINEAR:
-        head = _output_head(model)
-        chosen = [path for path, module in layers if path in linear and module is not head]
+        heads = output_heads(model)
+        chosen = [path for path in linear if not within(path, heads)]
         if not chosen:
-            raise PeftlabError(f"{type(model).__name__} has no linear layer to adapt.")
+            raise PeftlabError(f"{type(unwrapped(model)).__name__} has no linear layer to adapt.")
         return chosen
 
     patterns = [targets] if isinstance(targets, str) else list(targets)
@@ -142,17 +143,79 @@ def _warn_of_others(model: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -
         )
 
 
-def _output_head(model: nn.Module) -> nn.Module | None:
-    """The layer that turns hidden states into logits; its weight is often the embedding's."""
+# --- the output head -----------------------------------------------------------------------------
+
+# Models without a language head that are pretrained with all that stands above their backbone.
+_PRETRAINED = re.compile(r"Pre[tT]raining$|ForMasked")
+
+
+def output_heads(model: nn.Module) -> list[str]:
+    """Names of the modules that turn hidden states into the model's answer.
+
+    A language model has one, whose weight is often the embedding's; else see ``task_heads``.
+    """
+    head = language_head(model)
+    if head is None:
+        return task_heads(model)
+    return [path for path, module in named_layers(model) if innermost(module) is head]
+
+
+def task_heads(model: nn.Module) -> list[str]:
+    """Names of what classifies, tags or finds answers above a backbone: ``score``, ``classifier``.
+
+    Such a head is new when a task begins: drawn at random, so that it has to be trained, and saved
+    with the adapter. The head of a language model is pretrained, and none of these.
+    """
+    model = unwrapped(model)
+    backbone = getattr(model, "base_model_prefix", None)
+    children = {
+        name: child
+        for name, child in model.named_children()
+        if next(child.parameters(), None) is not None
+    }
+    pretrained = language_head(model) is not None or _PRETRAINED.search(type(model).__name__)
+    if pretrained or backbone not in children:
+        return []
+    return [name for name in children if name != backbone]
+
+
+def language_head(model: nn.Module) -> nn.Module | None:
+    """The layer that turns hidden states into logits of tokens; None if the model has none."""
+    model = unwrapped(model)
     get = getattr(model, "get_output_embeddings", None)
-    return get() if get is not None else None
+    head = None if get is None else get()
+    # What reads sound and is no generator has a new head for every alphabet (CTC).
+    reads_tokens = getattr(model, "main_input_name", "input_ids") == "input_ids"
+    return innermost(head) if head is not None and (reads_tokens or model.can_generate()) else None
 
 
-def compact_targets(model: nn.Module, paths: Sequence[str]) -> tuple[str, ...]:
-    """The shortest description of these layers: their last names if those mean no other layer.
+# --- targets for a file --------------------------------------------------------------------------
+
+
+def compact_targets(model: nn.Module, paths: Sequence[str]) -> str | tuple[str, ...]:
+    """The shortest description of these layers that means no other module, here and in PEFT.
 
     ``layers.0.q_proj, layers.1.q_proj`` becomes ``q_proj``; if only some of the ``q_proj`` layers
-    are meant, the full names stay.
+    are meant, or other modules have that name (``0``), their full names stay. If one of those
+    is also the end of another's, the description is a regular expression.
     """
-    suffixes = tuple(sorted({path.rsplit(".", 1)[-1] for path in paths}))
-    return suffixes if set(match_targets(model, suffixes)) == set(paths) else tuple(sorted(paths))
+    known, wanted = [path for path, _ in named_layers(model)], set(paths)
+
+    def meant(names: Sequence[str]) -> set[str]:
+        return {path for path in known if any(matches(path, name) for name in names)}
+
+    # PEFT takes a name that means a module of another kind for a mistake, so all kinds count.
+    ends = {path: path.rsplit(".", 1)[-1] for path in paths}
+    short = {end for end in ends.values() if meant([end]) <= wanted}
+    names = tuple(sorted({end if end in short else path for path, end in ends.items()}))
+    return names if meant(names) == wanted else "|".join(map(re.escape, sorted(paths)))
+
+
+def exactly(path: str) -> str:
+    """A pattern that means the module of this name, and none whose name ends like it."""
+    return f"(?:{re.escape(path)})"
+
+
+def within(path: str, modules: Sequence[str]) -> bool:
+    """Whether a module is one of these or inside one."""
+    return any(path == module or path.startswith(module + ".") for module in modules)

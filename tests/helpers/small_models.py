@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+import peftlab
 from peftcourse.parity.models import (
     FAMILIES,
     GQA,
@@ -19,6 +20,7 @@ from peftcourse.parity.models import (
 __all__ = [
     "FAMILIES",
     "GQA",
+    "apply_alone",
     "build",
     "checkpoint_activations",
     "llama",
@@ -26,6 +28,11 @@ __all__ = [
     "relative_error",
     "token_ids",
 ]
+
+
+def apply_alone(model: nn.Module, method: Any, **options: Any) -> nn.Module:
+    """``peftlab.apply``, without the head of a classifier: only what the method adds trains."""
+    return peftlab.apply(model, method, train_head=False, **options)
 
 
 def checkpoint_activations(model: nn.Module, options: dict[str, Any] | None = None) -> None:

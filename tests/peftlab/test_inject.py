@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from small_models import FAMILIES, build, randomise_adapter, token_ids
+from small_models import FAMILIES, apply_alone, build, randomise_adapter, token_ids
 from torch import nn
 
 import peftlab
@@ -19,7 +19,7 @@ def test_a_fresh_adapter_changes_nothing_and_alone_trains(family):
     model, ids = build(family), token_ids()
     before = model(ids).logits
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    peftlab.apply(model, LoRAConfig(rank=3, alpha=5))
+    apply_alone(model, LoRAConfig(rank=3, alpha=5))
     torch.testing.assert_close(model(ids).logits, before, rtol=0, atol=0)
 
     trainable = {id(p) for p in model.parameters() if p.requires_grad}
@@ -40,8 +40,8 @@ def test_adapters_stack_and_their_contributions_add_up():
     model, ids = build("llama", torch.float64), token_ids()
     layer_input = torch.randn(3, 32, dtype=torch.float64)
     base = copy.deepcopy(model.model.layers[0].self_attn.q_proj)
-    peftlab.apply(model, LoRAConfig(rank=2, targets="q_proj"), name="one")
-    peftlab.apply(model, LoRAConfig(rank=3, targets="all-linear"), name="two")
+    apply_alone(model, LoRAConfig(rank=2, targets="q_proj"), name="one")
+    apply_alone(model, LoRAConfig(rank=3, targets="all-linear"), name="two")
     randomise_adapter(model)
     outer = model.model.layers[0].self_attn.q_proj
     assert (outer.adapter, outer.base.adapter) == ("two", "one")
@@ -65,8 +65,8 @@ def test_adapters_stack_and_their_contributions_add_up():
 def test_disabled_gives_the_base_back_and_restores_what_was_on():
     model, ids = build("llama"), token_ids()
     base = model(ids).logits
-    peftlab.apply(model, LoRAConfig(), name="a")
-    peftlab.apply(model, LoRAConfig(), name="b")
+    apply_alone(model, LoRAConfig(), name="a")
+    apply_alone(model, LoRAConfig(), name="b")
     randomise_adapter(model)
     peftlab.switch(model, "b")
     adapted = model(ids).logits
@@ -87,7 +87,7 @@ def test_a_layer_shared_by_two_places_is_wrapped_once_and_stays_shared():
         def forward(self, x):
             return self.second(self.first(x))
 
-    model = peftlab.apply(Shared(), LoRAConfig(rank=2))
+    model = apply_alone(Shared(), LoRAConfig(rank=2))
     assert model.first is model.second
     assert isinstance(model.first, AdapterLayer)
     assert len(peftlab.adapter_layers(model)) == 1
@@ -95,12 +95,12 @@ def test_a_layer_shared_by_two_places_is_wrapped_once_and_stays_shared():
 
 def test_a_failed_call_changes_nothing():
     model = build("llama")
-    peftlab.apply(model, LoRAConfig(targets="q_proj"), name="a")
+    apply_alone(model, LoRAConfig(targets="q_proj"), name="a")
     structure = str(model)
     flags = [p.requires_grad for p in model.parameters()]
     for config, name in [(LoRAConfig(targets="query"), "b"), (LoRAConfig(), "a")]:
         with pytest.raises(PeftlabError):
-            peftlab.apply(model, config, name=name)
+            apply_alone(model, config, name=name)
     with pytest.raises(PeftlabError, match=r"does not have an adapter named 'c'.*'a'"):
         peftlab.switch(model, "a", "c")
     assert str(model) == structure
@@ -110,7 +110,7 @@ def test_a_failed_call_changes_nothing():
 def test_report_counts_tied_weights_once():
     model = build("llama")
     total = sum(p.numel() for p in model.parameters())
-    peftlab.apply(model, LoRAConfig(rank=4, targets="q_proj"))
+    apply_alone(model, LoRAConfig(rank=4, targets="q_proj"))
     report = peftlab.trainable_report(model)
     assert report.trainable == 2 * 4 * (32 + 32)
     assert report.total == total + report.trainable

@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_models import (
     FAMILIES,
+    apply_alone,
     build,
     checkpoint_activations,
     randomise_adapter,
@@ -67,7 +68,7 @@ def stacked(stack, base, order=None):
     methods = STACKS[stack] if isinstance(stack, str) else stack
     model = copy.deepcopy(base)
     for name in order or methods:
-        peftlab.apply(model, methods[name], name=name)
+        apply_alone(model, methods[name], name=name)
         randomise_adapter(model, name, seed=sum(map(ord, name)), scale=0.3)
     peftlab.switch(model, *methods)
     return model

@@ -43,7 +43,7 @@ def test_targets_of_a_model():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_linear_is_every_linear_layer_but_the_output_head(family):
     model = build(family)
-    head = model.get_output_embeddings()
+    head = model.classifier if family == "bert" else model.get_output_embeddings()
     linear = [
         name
         for name, module in model.named_modules()

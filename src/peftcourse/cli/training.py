@@ -218,7 +218,7 @@ def generate(arguments: argparse.Namespace) -> int:
 def _adapter(folder: str | None) -> TrainingRecord | None:
     """What is written beside an adapter; whether there is one, before a model is loaded."""
     from peftcourse.experiments import training_record
-    from peftlab.checkpoint import CONFIG_FILE
+    from peftlab.saving import CONFIG_FILE
 
     if folder is None:
         return None

@@ -27,8 +27,8 @@ from peftcourse.experiments.evaluate import evaluating
 from peftcourse.experiments.own_data import OwnData
 from peftcourse.experiments.statistics import Interval, t_interval
 from peftcourse.experiments.tasks import Encoded
-from peftlab.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from peftlab.errors import PeftlabError
+from peftlab.saving import CONFIG_FILE, WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from torch import nn

@@ -184,7 +184,8 @@ def compare(
     # Seeded: how much a model magnifies rounding depends on where its adapter stands.
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        ours = peftlab.apply(copy.deepcopy(base), case.method).eval().to(dtype)
+        ours = peftlab.apply(copy.deepcopy(base), case.method, train_head=False)
+        ours = ours.eval().to(dtype)
     moved = _randomise(ours, ids, plain)
     theirs = case.twin(base, case.method, ours)
 

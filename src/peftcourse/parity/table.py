@@ -53,9 +53,10 @@ DIFFERENCES = (
         "first token from the last soft one, and drops given positions",
     ),
     (
-        "prompt, classification",
-        "the classifier trains only if asked for (also_train)",
-        "PEFT adds it by itself, so the counts of trained parameters differ: no row here",
+        "classification",
+        "a new head trains with every adapter; the rows here leave it out (train_head=False)",
+        "PEFT trains it where the configuration names a task, as the rows here do not; for prompts "
+        "it has to, so the counts of trained parameters differ: no row here",
     ),
     (
         "BitFit, bottleneck, partial fine-tuning",

@@ -105,7 +105,7 @@ class Peft(nn.Module):
 
 def ours(base: nn.Module, method: Method) -> nn.Module:
     """A copy of the base with our adapter, ready to train."""
-    return peftlab.apply(copy.deepcopy(base), method).train()
+    return peftlab.apply(copy.deepcopy(base), method, train_head=False).train()
 
 
 def same_start(base: nn.Module, method: Method, mine: nn.Module) -> Peft:

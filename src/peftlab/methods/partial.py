@@ -15,11 +15,10 @@ from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, innermost
 from peftlab.methods import checks
 from peftlab.methods.places import blocks, match_modules
-from peftlab.targets import named_layers
+from peftlab.targets import named_layers, output_heads
 
 LAST_BLOCK = "last-block"
 HEAD = "head"
-_HEADS = ("lm_head", "classifier", "score")
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,8 @@ def _modules(model: nn.Module, target: str) -> list[str]:
     if target == LAST_BLOCK:
         return [blocks(model)[-1]]
     if target == HEAD:
-        names = [path for path, _ in named_layers(model) if path in _HEADS]
-        if not names:
-            raise PeftlabError(
-                f"{type(model).__name__} has no head named {', '.join(_HEADS)}; name its module."
-            )
-        return names
+        heads = output_heads(model)
+        if not heads:
+            raise PeftlabError(f"{type(model).__name__} has no head; name the module that trains.")
+        return heads
     return list(match_modules(model, target))

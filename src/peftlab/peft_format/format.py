@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from peftlab.layers import AdapterLayer, Method, is_conv1d
-from peftlab.targets import compact_targets
+from peftlab.layers import AdapterLayer, Method, is_conv1d, unwrapped
+from peftlab.targets import compact_targets, language_head
 
 # The settings of an adapter in `adapter_config.json`.
 Fields = dict[str, Any]
@@ -45,9 +45,37 @@ class Format:
     whole_model: bool = False
 
 
+# PEFT's names for what a model is for, by the ends of transformers' names of classes.
+_TASKS = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+}
+
+
+def task_type(model: nn.Module) -> str | None:
+    """PEFT's name for what the model's head does; None if it has none for it.
+
+    PEFT hands a model of a named task the arguments of that task, so that one that reads sound or
+    images has to go without a name.
+    """
+    model = unwrapped(model)
+    # Also of a class that was derived from transformers' and has a name of its own.
+    for name in (cls.__name__ for cls in type(model).__mro__):
+        for end, task in _TASKS.items():
+            if name.endswith(end):
+                return task
+    if language_head(model) is None or getattr(model, "main_input_name", "") != "input_ids":
+        return None
+    if model.config.is_encoder_decoder:
+        return "SEQ_2_SEQ_LM"
+    return "CAUSAL_LM" if model.can_generate() else None
+
+
 def linear_fields(model: nn.Module, layers: Mapping[str, AdapterLayer]) -> Fields:
     """PEFT's fields for which linear layers are adapted, and whether they are ``Conv1D``."""
+    targets = compact_targets(model, list(layers))
     return {
-        "target_modules": list(compact_targets(model, list(layers))),
+        "target_modules": targets if isinstance(targets, str) else list(targets),
         "fan_in_fan_out": any(is_conv1d(layer.innermost) for layer in layers.values()),
     }

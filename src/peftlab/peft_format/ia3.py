@@ -17,9 +17,10 @@ def _write(method: IA3Config, model: nn.Module, layers: dict[str, AdapterLayer])
     fields = linear_fields(model, layers)
     inputs = [path for path, layer in layers.items() if layer.feedforward]
     feedforward = list(compact_targets(model, inputs)) if inputs else []
-    if not set(feedforward) <= set(fields["target_modules"]):
-        # PEFT wants a subset: full names are one.
-        fields["target_modules"], feedforward = list(layers), inputs
+    ends = {path for path in layers if any(path.endswith(name) for name in feedforward)}
+    if ends != set(inputs) or not set(feedforward) <= set(fields["target_modules"]):
+        # PEFT compares the ends of names, and wants lists to be subsets, but takes a pattern too.
+        feedforward = "|".join(map(re.escape, inputs))
     return {**fields, "feedforward_modules": feedforward}
 
 

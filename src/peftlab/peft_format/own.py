@@ -115,7 +115,7 @@ def _write_subspace(method: SubspaceConfig, model: nn.Module, layers: Layers) ->
     return {
         "dimension": method.dimension,
         "seed": method.seed,
-        "target_modules": list(compact_targets(model, list(layers))),
+        "target_modules": compact_targets(model, list(layers)),
     }
 
 

@@ -8,20 +8,15 @@ from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer
 from peftlab.methods.prefix import PrefixConfig, PrefixLayer, PrefixShape, prefix_shape
 from peftlab.methods.prompt import PromptConfig
-from peftlab.peft_format.format import Fields, Format
-
-
-def task_type(model: nn.Module) -> str:
-    """PEFT's name for what the model's head does, without which it leaves virtual tokens out."""
-    classifies = type(model).__name__.endswith("ForSequenceClassification")
-    return "SEQ_CLS" if classifies else "CAUSAL_LM"
+from peftlab.peft_format.format import Fields, Format, task_type
 
 
 def _write_prefix(
     method: PrefixConfig, model: nn.Module, layers: dict[str, AdapterLayer]
 ) -> Fields:
     return {
-        "task_type": task_type(model),
+        # PEFT leaves virtual tokens out where no task is named.
+        "task_type": task_type(model) or "CAUSAL_LM",
         "num_virtual_tokens": method.tokens,
         "num_transformer_submodules": 1,
         "prefix_projection": False,  # the file holds the computed prefix
@@ -61,7 +56,8 @@ def _write_prompt(
     (layer,) = layers.values()
     config = model.config.get_text_config()
     return {
-        "task_type": task_type(model),
+        # PEFT leaves virtual tokens out where no task is named.
+        "task_type": task_type(model) or "CAUSAL_LM",
         "num_virtual_tokens": method.tokens,
         "token_dim": layer.prompt.shape[1],
         "num_transformer_submodules": 1,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import build, randomise_adapter, relative_error, token_ids
+from small_models import apply_alone, build, randomise_adapter, relative_error, token_ids
 from soft import adapter_parameters, check_only_the_adapter_trains, gradients, train
 from torch import nn
 
@@ -22,7 +22,7 @@ sizes = st.integers(1, 6)
 
 def adapted(family="gpt2", dtype=torch.float64, base=None, biases="all", name="default"):
     base = build(family, dtype) if base is None else base
-    model = peftlab.apply(copy.deepcopy(base), BitFitConfig(biases), name=name)
+    model = apply_alone(copy.deepcopy(base), BitFitConfig(biases), name=name)
     randomise_adapter(model, name)
     return model
 
@@ -68,7 +68,7 @@ def test_every_bias_and_nothing_else_trains(family):
     ],
 )
 def test_the_papers_subset(family, names):
-    model = peftlab.apply(build(family), BitFitConfig("query+intermediate"))
+    model = apply_alone(build(family), BitFitConfig("query+intermediate"))
     layers = peftlab.adapter_layers(model)
     assert len(layers) == 2 * len(names)
     for path, layer in layers:
@@ -77,7 +77,7 @@ def test_the_papers_subset(family, names):
 
 
 def test_named_biases():
-    model = peftlab.apply(build("gpt2"), BitFitConfig(["c_fc", r".*\.1\.ln_2"]))
+    model = apply_alone(build("gpt2"), BitFitConfig(["c_fc", r".*\.1\.ln_2"]))
     paths = [path.removeprefix("transformer.h.") for path, _ in peftlab.adapter_layers(model)]
     assert paths == ["0.mlp.c_fc", "1.ln_2", "1.mlp.c_fc"]
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_done_is_said(family, biases, message):
     model = build(family)
     before = str(model)
     with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model, BitFitConfig(biases))
+        apply_alone(model, BitFitConfig(biases))
     assert str(model) == before
 
 
@@ -147,7 +147,7 @@ def test_merging_goes_into_the_bias_and_unmerging_restores_every_bit(family, dty
 
 def test_it_merges_beside_lora():
     model, ids = adapted(name="bias"), token_ids()
-    peftlab.apply(model, peftlab.LoRAConfig(rank=2), name="lora")
+    apply_alone(model, peftlab.LoRAConfig(rank=2), name="lora")
     randomise_adapter(model, "lora")
     both = model(ids).logits
     for order in (["bias", "lora"], ["lora", "bias"]):
@@ -160,7 +160,7 @@ def test_it_merges_beside_lora():
 
 def test_a_bias_of_16_bits_is_rounded_once():
     base = nn.Sequential(nn.Linear(4, 3)).bfloat16()
-    model = peftlab.apply(base, BitFitConfig())
+    model = apply_alone(base, BitFitConfig())
     randomise_adapter(model)
     layer, bias = model[0], model[0].base.bias.clone()
     assert layer.delta.dtype == torch.float32

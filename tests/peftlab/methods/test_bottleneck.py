@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import FAMILIES, apply_alone, build, randomise_adapter, relative_error, token_ids
 from soft import adapter_parameters, check_only_the_adapter_trains, gradients
 from torch import nn
 
@@ -30,7 +30,7 @@ sizes = st.integers(1, 6)
 
 def adapted(family="llama", dtype=torch.float64, base=None, name="default", seed=1, **config):
     base = build(family, dtype) if base is None else copy.deepcopy(base)
-    model = peftlab.apply(base, BottleneckConfig(**{"size": 4, **config}), name=name)
+    model = apply_alone(base, BottleneckConfig(**{"size": 4, **config}), name=name)
     randomise_adapter(model, name, seed=seed)
     return model
 
@@ -95,7 +95,7 @@ def test_where_the_adapters_are_and_how_many_parameters_they_have(family, style)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_starts_as_its_base_and_only_the_adapters_train(family, style):
     base, ids = build(family, torch.float64), token_ids()
-    model = peftlab.apply(copy.deepcopy(base), BottleneckConfig(size=4, style=style))
+    model = apply_alone(copy.deepcopy(base), BottleneckConfig(size=4, style=style))
     assert torch.equal(model(ids).logits, base(ids).logits)
     randomise_adapter(model)
     assert relative_error(model(ids).logits, base(ids).logits) > 0.1
@@ -212,7 +212,7 @@ def test_bad_values_are_named(options, message):
 )
 def test_what_cannot_be_placed_is_said(model, options, message):
     with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model(), BottleneckConfig(**options))
+        apply_alone(model(), BottleneckConfig(**options))
 
 
 def test_it_cannot_merge_and_says_why():

@@ -14,7 +14,7 @@ from lowrank import (
     check_only_the_adapter_trains,
     twins,
 )
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import FAMILIES, apply_alone, build, randomise_adapter, relative_error, token_ids
 from torch import nn
 
 import peftlab
@@ -128,7 +128,7 @@ def test_with_the_norm_in_the_graph_gradients_equal_finite_differences(d_in, d_o
 def test_the_magnitude_starts_as_the_norm_of_each_output_feature(family):
     model, ids = build(family, torch.float64), token_ids()
     before = model(ids).logits
-    peftlab.apply(model, METHOD)
+    apply_alone(model, METHOD)
     for _, layer in peftlab.adapter_layers(model):
         weight = layer.weight.T if family == "gpt2" and hasattr(layer, "nf") else layer.weight
         torch.testing.assert_close(layer.magnitude, weight.norm(dim=1))
@@ -189,8 +189,8 @@ def test_merging_in_float32():
 
 def test_on_a_layer_with_another_adapter_each_adds_its_own_term():
     base = nn.Sequential(nn.Linear(6, 5, dtype=torch.float64))
-    model = peftlab.apply(base, LoRAConfig(rank=2), name="lora")
-    peftlab.apply(model, METHOD, name="dora")
+    model = apply_alone(base, LoRAConfig(rank=2), name="lora")
+    apply_alone(model, METHOD, name="dora")
     randomise_adapter(model)
     x = torch.randn(3, 6, dtype=torch.float64)
     dora, lora = model[0], model[0].base
@@ -237,7 +237,7 @@ def test_works_on_an_nf4_base_and_merges_into_it():
     model, ids = build("llama"), token_ids()
     peftlab.quantize_model(model)
     before = model(ids).logits
-    peftlab.apply(model, METHOD)
+    apply_alone(model, METHOD)
     assert relative_error(model(ids).logits, before) < 1e-5
     randomise_adapter(model)
     adapted = model(ids).logits

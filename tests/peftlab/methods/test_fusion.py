@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import FAMILIES, apply_alone, build, randomise_adapter, relative_error, token_ids
 from soft import adapter_parameters, gradients
 
 import peftlab
@@ -12,16 +12,16 @@ from peftlab import BottleneckConfig, FusionConfig, PeftlabError
 def with_adapter(family="llama", **config):
     """A model with a random adapter named "a"."""
     config = BottleneckConfig(**{"size": 4, **config})
-    model = peftlab.apply(build(family, torch.float64), config, name="a")
+    model = apply_alone(build(family, torch.float64), config, name="a")
     randomise_adapter(model, "a")
     return model
 
 
 def fused(family="llama", style="pfeiffer"):
     model = with_adapter(family, style=style)
-    peftlab.apply(model, BottleneckConfig(size=3, style=style, activation="gelu"), name="b")
+    apply_alone(model, BottleneckConfig(size=3, style=style, activation="gelu"), name="b")
     randomise_adapter(model, "b", seed=7)
-    return peftlab.apply(model, FusionConfig(("a", "b")), name="fusion")
+    return apply_alone(model, FusionConfig(("a", "b")), name="fusion")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -68,7 +68,7 @@ def test_only_the_fusion_trains_and_the_adapters_stay_as_they_are():
 def test_fusion_of_one_adapter_starts_as_that_adapter():
     model, ids = with_adapter(), token_ids()
     alone = model(ids).logits
-    peftlab.apply(model, FusionConfig(["a"]), name="fusion")
+    apply_alone(model, FusionConfig(["a"]), name="fusion")
     assert relative_error(model(ids).logits, alone) < 1e-12
 
 
@@ -94,9 +94,9 @@ def test_fusion_without_one_of_its_adapters_says_so():
     ],
 )
 def test_what_cannot_be_fused_is_said(other, names, message):
-    model = peftlab.apply(with_adapter(), other, name="b")
+    model = apply_alone(with_adapter(), other, name="b")
     with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model, FusionConfig(names), name="fusion")
+        apply_alone(model, FusionConfig(names), name="fusion")
 
 
 def test_a_fusion_cannot_merge_and_says_why():

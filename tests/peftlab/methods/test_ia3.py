@@ -15,7 +15,7 @@ from lowrank import (
     check_only_the_adapter_trains,
     twins,
 )
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import FAMILIES, apply_alone, build, randomise_adapter, relative_error, token_ids
 from torch import nn
 
 import peftlab
@@ -64,7 +64,7 @@ def test_gradients_equal_finite_differences(d_in, d_out, feedforward):
 def test_a_fresh_adapter_changes_nothing_and_alone_trains(family):
     model, ids = build(family), token_ids()
     before = model(ids).logits
-    peftlab.apply(model, IA3Config())
+    apply_alone(model, IA3Config())
     torch.testing.assert_close(model(ids).logits, before, rtol=0, atol=0)
     check_only_the_adapter_trains(model)
 
@@ -81,7 +81,7 @@ def test_a_fresh_adapter_changes_nothing_and_alone_trains(family):
     ],
 )
 def test_default_targets_are_keys_values_and_the_down_projection(family, outputs, inputs):
-    model = peftlab.apply(build(family), IA3Config())
+    model = apply_alone(build(family), IA3Config())
     layers = peftlab.adapter_layers(model)
     assert len(layers) == 2 * (len(outputs) + 1)  # two blocks, one down-projection in each
     assert {path.rsplit(".", 1)[-1] for path, x in layers if not x.feedforward} == outputs
@@ -92,12 +92,12 @@ def test_default_targets_are_keys_values_and_the_down_projection(family, outputs
 
 def test_targets_can_be_chosen():
     model = build("llama")
-    peftlab.apply(model, IA3Config(targets=["q_proj", "up_proj"], feedforward="up_proj"))
+    apply_alone(model, IA3Config(targets=["q_proj", "up_proj"], feedforward="up_proj"))
     kinds = {path.rsplit(".", 1)[-1]: x.feedforward for path, x in peftlab.adapter_layers(model)}
     assert kinds == {"q_proj": False, "up_proj": True}
-    model = peftlab.apply(build("llama"), IA3Config(targets="all-linear", feedforward=()))
+    model = apply_alone(build("llama"), IA3Config(targets="all-linear", feedforward=()))
     assert not any(layer.feedforward for _, layer in peftlab.adapter_layers(model))
-    model = peftlab.apply(build("llama"), IA3Config(targets=["v_proj", "down_proj"]))
+    model = apply_alone(build("llama"), IA3Config(targets=["v_proj", "down_proj"]))
     assert [layer.feedforward for _, layer in peftlab.adapter_layers(model)] == [False, True] * 2
 
 
@@ -115,7 +115,7 @@ def test_targets_can_be_chosen():
 )
 def test_a_model_that_it_does_not_fit_is_named(options, model, message):
     with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model, IA3Config(**options))
+        apply_alone(model, IA3Config(**options))
 
 
 def test_empty_targets_are_refused():
@@ -134,7 +134,7 @@ def test_a_16_bit_base_gets_a_float32_adapter(dtype, feedforward):
 @pytest.mark.parametrize("feedforward", [(), "0"])
 def test_a_16_bit_base_is_merged_with_one_rounding(feedforward):
     model = nn.Sequential(nn.Linear(6, 5, dtype=torch.bfloat16))
-    peftlab.apply(model, IA3Config(targets="0", feedforward=feedforward))
+    apply_alone(model, IA3Config(targets="0", feedforward=feedforward))
     layer, base = model[0], copy.deepcopy(model[0].base)
     nn.init.uniform_(layer.scale, 0.5, 2)
     peftlab.merge(model)
@@ -149,16 +149,16 @@ def test_a_16_bit_base_is_merged_with_one_rounding(feedforward):
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bert", "opt"])
 def test_merging_restores_weights_and_biases(family):
-    model = peftlab.apply(build(family, torch.float64), IA3Config())
+    model = apply_alone(build(family, torch.float64), IA3Config())
     randomise_adapter(model)
     check_merging(model)
 
 
 def test_with_lora_it_merges_from_the_inside_out_only():
     model, ids = build("llama", torch.float64), token_ids()
-    peftlab.apply(model, IA3Config(), name="inner")
-    peftlab.apply(model, LoRAConfig(rank=2), name="middle")
-    peftlab.apply(model, IA3Config(), name="outer")
+    apply_alone(model, IA3Config(), name="inner")
+    apply_alone(model, LoRAConfig(rank=2), name="middle")
+    apply_alone(model, IA3Config(), name="outer")
     randomise_adapter(model)
     expected = model(ids).logits
     for name in ("middle", "outer"):

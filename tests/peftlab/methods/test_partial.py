@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from small_models import FAMILIES, apply_alone, build, randomise_adapter, relative_error, token_ids
 from soft import check_only_the_adapter_trains, gradients, train
 from torch import nn
 
@@ -22,7 +22,7 @@ BLOCK = {
 
 def adapted(family="llama", dtype=torch.float64, base=None, targets="head", name="default"):
     base = build(family, dtype) if base is None else base
-    model = peftlab.apply(copy.deepcopy(base), PartialConfig(targets), name=name)
+    model = apply_alone(copy.deepcopy(base), PartialConfig(targets), name=name)
     randomise_adapter(model, name)
     return model
 
@@ -74,7 +74,7 @@ def test_named_modules():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_starts_as_the_base_and_nothing_else_trains(family, targets):
     base, ids = build(family, torch.float64), token_ids()
-    model = peftlab.apply(copy.deepcopy(base), PartialConfig(targets))
+    model = apply_alone(copy.deepcopy(base), PartialConfig(targets))
     assert torch.equal(model(ids).logits, base(ids).logits)
     check_only_the_adapter_trains(adapted(family, targets=targets))
 
@@ -128,8 +128,8 @@ def test_a_tied_head_is_not_merged():
 
 def test_lora_adds_to_the_copy():
     base, ids = build("gpt2", torch.float64), token_ids()
-    model = peftlab.apply(copy.deepcopy(base), peftlab.LoRAConfig(rank=2), name="lora")
-    peftlab.apply(model, PartialConfig("last-block"), name="block")
+    model = apply_alone(copy.deepcopy(base), peftlab.LoRAConfig(rank=2), name="lora")
+    apply_alone(model, PartialConfig("last-block"), name="block")
     randomise_adapter(model)
     both = model(ids).logits
     peftlab.switch(model, "block")
@@ -156,7 +156,7 @@ def test_files(targets, tmp_path):
 @pytest.mark.parametrize(
     ("model", "targets", "message"),
     [
-        (lambda: nn.Sequential(nn.Linear(2, 2)), "head", "Sequential has no head named lm_head"),
+        (lambda: nn.Sequential(nn.Linear(2, 2)), "head", "Sequential has no head; name"),
         (lambda: nn.Sequential(nn.Linear(2, 2)), "last-block", "has no list of blocks"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU()), "1", "1 has no parameters to train"),
         (lambda: build("llama"), "out_proj", "'out_proj' matches no module of LlamaForCausalLM"),
@@ -165,4 +165,4 @@ def test_files(targets, tmp_path):
 )
 def test_what_cannot_be_done_is_said(model, targets, message):
     with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model(), PartialConfig(targets))
+        apply_alone(model(), PartialConfig(targets))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_models import (
     FAMILIES,
     GQA,
+    apply_alone,
     build,
     checkpoint_activations,
     randomise_adapter,
@@ -42,7 +43,7 @@ TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
 def adapted(family="llama", dtype=torch.float64, base=None, seed=1, name="default", **config):
     base = build(family, dtype) if base is None else base
-    model = peftlab.apply(copy.deepcopy(base), PrefixConfig(**{"tokens": 5, **config}), name=name)
+    model = apply_alone(copy.deepcopy(base), PrefixConfig(**{"tokens": 5, **config}), name=name)
     randomise_adapter(model, name, scale=1.0, seed=seed)
     return model
 
@@ -117,7 +118,7 @@ def test_the_prefix_has_the_heads_of_keys_and_values_not_of_queries():
 @pytest.mark.parametrize("family", CAUSAL)
 def test_a_prefix_from_a_text_is_that_text_in_front(family):
     base, ids, text = build(family, torch.float64), token_ids(), (7, 11, 13, 17)
-    model = peftlab.apply(copy.deepcopy(base), PrefixConfig(tokens=4, init=text))
+    model = apply_alone(copy.deepcopy(base), PrefixConfig(tokens=4, init=text))
     whole = torch.cat([torch.tensor([text]).expand(2, -1), ids], dim=1)
     expected = base(whole).logits[:, 4:]
     assert relative_error(model(ids).logits, expected) < 1e-12
@@ -126,9 +127,9 @@ def test_a_prefix_from_a_text_is_that_text_in_front(family):
 
 def test_starting_from_a_text_uses_no_dropout_and_restores_the_mode():
     base = build("gpt2", torch.float64)
-    quiet = prefix_layer(peftlab.apply(base, PrefixConfig(tokens=2, init=(7, 11)))).prefix
+    quiet = prefix_layer(apply_alone(base, PrefixConfig(tokens=2, init=(7, 11)))).prefix
     noisy = build("gpt2", torch.float64).train()
-    again = prefix_layer(peftlab.apply(noisy, PrefixConfig(tokens=2, init=(7, 11)))).prefix
+    again = prefix_layer(apply_alone(noisy, PrefixConfig(tokens=2, init=(7, 11)))).prefix
     assert torch.equal(quiet, again)
     assert all(module.training for module in noisy.modules())
 
@@ -136,7 +137,7 @@ def test_starting_from_a_text_uses_no_dropout_and_restores_the_mode():
 @pytest.mark.parametrize("mlp_size", [None, 64])
 def test_a_random_prefix_starts_close_to_zero(mlp_size):
     torch.manual_seed(0)
-    model = peftlab.apply(build("llama"), PrefixConfig(mlp_size=mlp_size))
+    model = apply_alone(build("llama"), PrefixConfig(mlp_size=mlp_size))
     prefix = prefix_layer(model).computed_prefix().flatten(1)
     assert 0.005 < prefix.std() < 0.03
 
@@ -219,13 +220,13 @@ def test_the_prefix_stays_in_float32_on_a_16_bit_base(dtype, checkpointed):
 def test_two_prefixes_stand_one_before_the_other():
     """The prefix of the outer adapter comes first: two texts are one longer text."""
     base, ids = build("llama", torch.float64), token_ids()
-    model = peftlab.apply(copy.deepcopy(base), PrefixConfig(tokens=2, init=(7, 11)), name="inner")
+    model = apply_alone(copy.deepcopy(base), PrefixConfig(tokens=2, init=(7, 11)), name="inner")
     text = PrefixConfig(tokens=3, init=(20, 21, 22))
     with peftlab.disabled(model):
-        peftlab.apply(model, text, name="outer")
+        apply_alone(model, text, name="outer")
     both = model(ids).logits
     peftlab.switch(model, "outer")
-    alone = peftlab.apply(copy.deepcopy(base), text)(ids).logits
+    alone = apply_alone(copy.deepcopy(base), text)(ids).logits
     assert relative_error(model(ids).logits, alone) < 1e-12
     peftlab.switch(model, "outer", "inner")
     assert torch.equal(model(ids).logits, both)
@@ -235,7 +236,7 @@ def test_two_prefixes_stand_one_before_the_other():
 
 
 def test_dropping_the_mlp_keeps_what_it_computes():
-    base = peftlab.apply(build("llama", torch.float64), peftlab.LoRAConfig(), name="lora")
+    base = apply_alone(build("llama", torch.float64), peftlab.LoRAConfig(), name="lora")
     model, ids = adapted(base=base, mlp_size=4), token_ids()
     before = model(ids).logits
     drop_mlp(model)  # and pass over the other adapter
@@ -246,7 +247,7 @@ def test_dropping_the_mlp_keeps_what_it_computes():
     drop_mlp(model)  # nothing more to drop
     check_only_the_adapter_trains(model)
     with pytest.raises(PeftlabError, match="none of these adapters is one"):
-        drop_mlp(peftlab.apply(build("llama"), peftlab.LoRAConfig()))
+        drop_mlp(apply_alone(build("llama"), peftlab.LoRAConfig()))
 
 
 def test_a_cache_filled_without_the_prefix_is_refused():
@@ -306,19 +307,19 @@ def small_bart():
 )
 def test_models_it_does_not_fit_are_refused(model, message):
     with pytest.raises(PeftlabError, match=message):
-        peftlab.apply(model(), PrefixConfig())
+        apply_alone(model(), PrefixConfig())
 
 
 def test_a_layer_without_a_cache_is_refused():
     model = build("llama")
     model.model.layers[1].self_attn.layer_idx = None
     with pytest.raises(PeftlabError, match="one self-attention with a cache in each of its 2"):
-        peftlab.apply(model, PrefixConfig())
+        apply_alone(model, PrefixConfig())
 
 
 def test_token_ids_outside_the_vocabulary_are_refused():
     with pytest.raises(PeftlabError, match="token id 61 is not in the vocabulary of 61"):
-        peftlab.apply(build("llama"), PrefixConfig(tokens=1, init=(61,)))
+        apply_alone(build("llama"), PrefixConfig(tokens=1, init=(61,)))
 
 
 # --- parity with Hugging Face PEFT ---------------------------------------------------------------

@@ -8,7 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import FAMILIES, GQA, build, randomise_adapter, relative_error, token_ids
+from small_models import (
+    FAMILIES,
+    GQA,
+    apply_alone,
+    build,
+    randomise_adapter,
+    relative_error,
+    token_ids,
+)
 from soft import (
     LEFT_PADDED,
     RIGHT_PADDED,
@@ -34,7 +42,7 @@ TOLERANCES = [(torch.float64, 1e-10), (torch.float32, 1e-5)]
 
 def adapted(family="llama", dtype=torch.float64, base=None, name="default", **config):
     base = build(family, dtype) if base is None else base
-    model = peftlab.apply(copy.deepcopy(base), PromptConfig(**{"tokens": 5, **config}), name=name)
+    model = apply_alone(copy.deepcopy(base), PromptConfig(**{"tokens": 5, **config}), name=name)
     randomise_adapter(model, name, scale=1.0)
     return model
 
@@ -49,7 +57,7 @@ def prompt_layer(model):
 @settings(deadline=None, max_examples=20)
 @given(tokens=st.integers(1, 9), ids=st.lists(st.integers(0, 60), min_size=1, max_size=9))
 def test_starting_from_tokens_repeats_or_cuts_them(tokens, ids):
-    model = peftlab.apply(build("llama"), PromptConfig(tokens=tokens, init=ids))
+    model = apply_alone(build("llama"), PromptConfig(tokens=tokens, init=ids))
     table = model.get_input_embeddings().weight
     expected = torch.stack([table[ids[i % len(ids)]] for i in range(tokens)])
     assert torch.equal(prompt_layer(model).prompt, expected)
@@ -57,10 +65,10 @@ def test_starting_from_tokens_repeats_or_cuts_them(tokens, ids):
 
 def test_random_and_vocabulary_starts():
     torch.manual_seed(0)
-    random = prompt_layer(peftlab.apply(build("llama"), PromptConfig(200, "random"))).prompt
+    random = prompt_layer(apply_alone(build("llama"), PromptConfig(200, "random"))).prompt
     assert random.abs().max() <= 0.5
     assert random.std().item() == pytest.approx(1 / 12**0.5, rel=0.05)
-    model = peftlab.apply(build("llama"), PromptConfig(200, "vocabulary"))
+    model = apply_alone(build("llama"), PromptConfig(200, "vocabulary"))
     table = model.get_input_embeddings().weight
     nearest = torch.cdist(prompt_layer(model).prompt, table).min(dim=1)
     assert nearest.values.max() < 1e-3
@@ -83,7 +91,7 @@ def test_a_prompt_from_a_text():
 @pytest.mark.parametrize("family", CAUSAL)
 def test_a_prompt_of_real_tokens_is_those_tokens_in_front(family):
     base, ids, text = build(family, torch.float64), token_ids(), (7, 11, 13, 17)
-    model = peftlab.apply(copy.deepcopy(base), PromptConfig(tokens=4, init=text))
+    model = apply_alone(copy.deepcopy(base), PromptConfig(tokens=4, init=text))
     whole = torch.cat([torch.tensor([text]).expand(2, -1), ids], dim=1)
     expected = base(whole).logits[:, 4:]
     assert relative_error(model(ids).logits, expected) < 1e-12
@@ -92,7 +100,7 @@ def test_a_prompt_of_real_tokens_is_those_tokens_in_front(family):
 
 def test_bert_pools_the_first_soft_token():
     base, ids = build("bert", torch.float64), token_ids()
-    model = peftlab.apply(copy.deepcopy(base), PromptConfig(tokens=2, init=(7, 11)))
+    model = apply_alone(copy.deepcopy(base), PromptConfig(tokens=2, init=(7, 11)))
     types = torch.tensor([[0] * 4 + [1] * 5]).expand(2, -1)
     whole = torch.cat([torch.tensor([[7, 11]]).expand(2, -1), ids], dim=1)
     whole_types = torch.cat([torch.zeros(2, 2, dtype=torch.long), types], dim=1)
@@ -115,7 +123,7 @@ def test_bad_values_are_named(options, message):
 
 def test_token_ids_outside_the_vocabulary_are_refused():
     with pytest.raises(PeftlabError, match="token id 61 is not in the vocabulary of 61"):
-        peftlab.apply(build("llama"), PromptConfig(init=(61,)))
+        apply_alone(build("llama"), PromptConfig(init=(61,)))
 
 
 # --- in a model ----------------------------------------------------------------------------------
@@ -191,8 +199,8 @@ def test_switching_off_and_removing_give_the_base_back():
 
 def test_two_prompts_stand_one_before_the_other():
     base, ids = build("llama", torch.float64), token_ids()
-    model = peftlab.apply(copy.deepcopy(base), PromptConfig(2, (7, 11)), name="first")
-    peftlab.apply(model, PromptConfig(3, (20, 21, 22)), name="second")
+    model = apply_alone(copy.deepcopy(base), PromptConfig(2, (7, 11)), name="first")
+    apply_alone(model, PromptConfig(3, (20, 21, 22)), name="second")
     text = torch.tensor([[7, 11, 20, 21, 22]]).expand(2, -1)
     expected = base(torch.cat([text, ids], dim=1)).logits[:, 5:]
     assert relative_error(model(ids).logits, expected) < 1e-12
@@ -204,14 +212,14 @@ def test_two_prompts_stand_one_before_the_other():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_soft_tokens_stay_in_float32_on_a_16_bit_base(dtype):
-    model = peftlab.apply(build("llama", dtype), PromptConfig(tokens=3))
+    model = apply_alone(build("llama", dtype), PromptConfig(tokens=3))
     assert prompt_layer(model).prompt.dtype == torch.float32
     assert model(token_ids()).logits.dtype == dtype
 
 
 def test_a_model_without_a_head_is_refused():
     with pytest.raises(PeftlabError, match="Linear has no backbone below a head"):
-        peftlab.apply(nn.Linear(2, 2), PromptConfig())
+        apply_alone(nn.Linear(2, 2), PromptConfig())
 
 
 # --- parity with Hugging Face PEFT ---------------------------------------------------------------

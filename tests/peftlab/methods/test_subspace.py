@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import (
     FAMILIES,
+    apply_alone,
     build,
     checkpoint_activations,
     randomise_adapter,
@@ -48,7 +49,7 @@ def written_out(model):
 @settings(deadline=None, max_examples=30)
 @given(d=st.integers(1, 12), seed=st.integers(0, 2**31), width=st.integers(8, 14))
 def test_the_columns_of_P_are_orthonormal(d, seed, width):
-    model = peftlab.apply(sequential(width, width, width), SubspaceConfig(d, seed))
+    model = apply_alone(sequential(width, width, width), SubspaceConfig(d, seed))
     P = written_out(model)
     assert P.shape == (2 * width**2, d)
     assert torch.equal((P != 0).sum(1), torch.ones(len(P)).long())
@@ -58,7 +59,7 @@ def test_the_columns_of_P_are_orthonormal(d, seed, width):
 def test_the_update_and_its_gradient_are_those_of_P():
     model = sequential(6, 9, 5)
     plain = copy.deepcopy(model)
-    peftlab.apply(model, SubspaceConfig(7))
+    apply_alone(model, SubspaceConfig(7))
     x = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
     assert torch.equal(model(x), plain(x))  # z = 0
     randomise_adapter(model, scale=1.0)
@@ -82,7 +83,7 @@ def test_the_update_and_its_gradient_are_those_of_P():
 
 
 def test_gradients_equal_finite_differences():
-    model = peftlab.apply(sequential(4, 5), SubspaceConfig(3))
+    model = apply_alone(sequential(4, 5), SubspaceConfig(3))
     layer = layers_of(model)[0]
     x = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
     z = torch.randn(3, dtype=torch.float64, requires_grad=True)
@@ -95,7 +96,7 @@ def test_it_trains_under_autocast():
     """The product is in 16 bit then, and its gradient too; z and its gradient stay in 32."""
     layer = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
     x = torch.randn(4, 6)
-    peftlab.apply(layer, SubspaceConfig(dimension=7, targets="all-linear"))
+    apply_alone(layer, SubspaceConfig(dimension=7, targets="all-linear"))
     randomise_adapter(layer)
     [z] = {p for p in layer.parameters() if p.requires_grad}
 
@@ -114,7 +115,7 @@ def test_it_trains_under_autocast():
 
 
 def test_a_frozen_z_needs_no_gradient():
-    model = peftlab.apply(sequential(4, 5), SubspaceConfig(3))
+    model = apply_alone(sequential(4, 5), SubspaceConfig(3))
     x = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
     layers_of(model)[0].z.requires_grad_(False)
     model(x).sum().backward()
@@ -125,7 +126,7 @@ def test_a_frozen_z_needs_no_gradient():
 
 
 def test_the_projection_takes_no_memory():
-    model = peftlab.apply(sequential(64, 64, 64, dtype=torch.float32), SubspaceConfig(5))
+    model = apply_alone(sequential(64, 64, 64, dtype=torch.float32), SubspaceConfig(5))
     sizes = []
     with saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
         model(torch.randn(2, 64))
@@ -137,7 +138,7 @@ def test_the_projection_takes_no_memory():
 
 def test_seeds_and_layers_have_projections_of_their_own():
     def projections(seed):
-        model = peftlab.apply(sequential(20, 20, 20), SubspaceConfig(10, seed))
+        model = apply_alone(sequential(20, 20, 20), SubspaceConfig(10, seed))
         return [torch.stack(layer.projection()) for layer in layers_of(model)]
 
     a, b, c = *projections(0), projections(1)[0]
@@ -167,7 +168,7 @@ def test_a_random_subspace_sees_its_share_of_the_gradient():
     g = torch.randn(2 * 30 * 30, dtype=torch.float64)
     shares = []
     for seed in range(60):
-        P = written_out(peftlab.apply(sequential(30, 30, 30), SubspaceConfig(90, seed)))
+        P = written_out(apply_alone(sequential(30, 30, 30), SubspaceConfig(90, seed)))
         shares.append((P.T @ g).square().sum().item() / g.square().sum().item())
     assert sum(shares) / 60 == pytest.approx(90 / 1800, rel=0.1)
 
@@ -178,7 +179,7 @@ def test_merged_and_unmerged_agree(family, dtype, tolerance):
     model, ids = build(family, dtype), token_ids()
     plain = model(ids).logits
     weights = {name: p.clone() for name, p in model.named_parameters()}
-    peftlab.apply(model, SubspaceConfig(50, targets="all-linear"))
+    apply_alone(model, SubspaceConfig(50, targets="all-linear"))
     randomise_adapter(model, scale=10.0)
     adapted = model(ids).logits
     assert relative_error(adapted, plain) > 0.1
@@ -191,7 +192,7 @@ def test_merged_and_unmerged_agree(family, dtype, tolerance):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_only_z_trains(family):
-    model = peftlab.apply(build(family), SubspaceConfig(40))
+    model = apply_alone(build(family), SubspaceConfig(40))
     frozen = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
     assert peftlab.trainable_report(model).trainable == 40
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -210,7 +211,7 @@ def test_only_z_trains(family):
 
 
 def test_gradient_checkpointing_changes_no_gradient():
-    model = peftlab.apply(build("llama"), SubspaceConfig(40)).train()
+    model = apply_alone(build("llama"), SubspaceConfig(40)).train()
     z = layers_of(model)[0].z
 
     def gradient():
@@ -227,7 +228,7 @@ def test_gradient_checkpointing_changes_no_gradient():
 def test_files_hold_z_once_and_come_back(family, tmp_path):
     from safetensors.torch import load_file
 
-    model, ids = peftlab.apply(build(family), SubspaceConfig(30, seed=3)), token_ids()
+    model, ids = apply_alone(build(family), SubspaceConfig(30, seed=3)), token_ids()
     randomise_adapter(model, scale=10.0)
     peftlab.save(model, tmp_path)
     assert [v.shape for v in load_file(tmp_path / "adapter_model.safetensors").values()] == [(30,)]
@@ -238,7 +239,7 @@ def test_files_hold_z_once_and_come_back(family, tmp_path):
 
 
 def test_a_copy_of_the_model_shares_z_among_its_own_layers():
-    model = copy.deepcopy(peftlab.apply(sequential(6, 9, 5), SubspaceConfig(3))).float()
+    model = copy.deepcopy(apply_alone(sequential(6, 9, 5), SubspaceConfig(3))).float()
     first, second = layers_of(model)
     assert first.z is second.z
     assert first.z.dtype == torch.float32
@@ -246,7 +247,7 @@ def test_a_copy_of_the_model_shares_z_among_its_own_layers():
 
 def test_it_works_on_a_quantized_base():
     model = peftlab.quantize_model(build("llama"))
-    peftlab.apply(model, SubspaceConfig(40))
+    apply_alone(model, SubspaceConfig(40))
     randomise_adapter(model, scale=10.0)
     adapted = model(token_ids()).logits
     peftlab.merge(model)
@@ -271,4 +272,4 @@ def test_bad_values_are_named(options, message):
 
 def test_too_many_dimensions_are_refused():
     with pytest.raises(PeftlabError, match=r"dimension=100 leaves coordinates .* among 42 weights"):
-        peftlab.apply(sequential(6, 7), SubspaceConfig(100))
+        apply_alone(sequential(6, 7), SubspaceConfig(100))

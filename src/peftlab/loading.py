@@ -1,75 +1,26 @@
-"""Save and load adapters.
-
-The files are those of Hugging Face PEFT: a folder with ``adapter_config.json`` and
-``adapter_model.safetensors``. An adapter trained here loads there and the other way round, with
-the same logits. Only the adapter is in the file, a few hundred kilobytes; the base model is not.
-"""
+"""Load adapters from the folders that ``saving`` or Hugging Face PEFT wrote."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from peftlab import inject
-from peftlab.copies import trains_beside
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, Method, innermost
+from peftlab.layers import Method, unwrapped
 from peftlab.peft_format import copies
 from peftlab.peft_format.format import Fields, Format
-from peftlab.peft_format.registry import format_in, format_of
-from peftlab.targets import named_layers
-
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
-
-
-def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
-    """Write one adapter as a Hugging Face PEFT folder.
-
-    Args:
-        model: the model that holds it.
-        folder: where to write; created if need be.
-        name: which adapter; may be left out if the model has just one.
-
-    Returns:
-        The folder.
-
-    Raises:
-        PeftlabError: the adapter is not there, there are several and no name is given, or its
-            method has no format.
-    """
-    if name is None and len(inject.adapters(model)) > 1:
-        raise PeftlabError(f"say which adapter to save: {', '.join(inject.adapters(model))}.")
-    layers = inject.select(model, name)
-    adapting = {path: layer for path, layer in layers if not trains_beside(layer)}
-    method = next(iter(adapting.values())).method
-    form = format_of(method)
-    fields = {
-        "peft_type": form.peft_type,
-        "task_type": "CAUSAL_LM" if hasattr(model, "lm_head") else None,
-        "base_model_name_or_path": getattr(model, "name_or_path", "") or None,
-        "inference_mode": True,
-        **form.write(method, model, adapting),
-        **copies.write(layers),
-    }
-    found = _file_names(form, layers)
-    if fields["task_type"] == "SEQ_CLS":
-        # PEFT then expects the head that classifies in the file, whether it was trained or not.
-        found = _head(model, form.prefix) | found
-    # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in found.items()}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-    return folder
+from peftlab.peft_format.registry import format_in
+from peftlab.renames import renamer
+from peftlab.saving import CONFIG_FILE, WEIGHTS_FILE, file_names
+from peftlab.targets import exactly, named_layers, within
+from peftlab.verbs import guard
 
 
 def load(
@@ -82,7 +33,8 @@ def load(
 
     Args:
         model: the base model, with or without other adapters.
-        folder: a folder that ``save`` or PEFT's ``save_pretrained`` wrote.
+        folder: a folder that ``save`` or PEFT's ``save_pretrained`` wrote; names from before this
+            transformers renamed modules are translated.
         name: what to call the adapter.
         trainable: whether its parameters train; otherwise nothing in the model does.
 
@@ -95,12 +47,12 @@ def load(
     """
     folder = Path(folder)
     fields = _read_fields(folder / CONFIG_FILE)
-    tensors = _read_tensors(folder / WEIGHTS_FILE)
     form = format_in(fields, folder / CONFIG_FILE)
-    method, options = _method(form, fields, tensors, model, folder)
+    tensors = _plain_names(_read_tensors(folder / WEIGHTS_FILE), form, unwrapped(model))
+    method, options = _method(form, fields, tensors, unwrapped(model), folder)
     wrappers = inject.build(model, method, name, **options)
-    parameters = _file_names(form, wrappers)
-    _check_fit(parameters, tensors, folder)
+    parameters = file_names(form, wrappers)
+    _check_fit(parameters, tensors, unwrapped(model), folder)
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(tensors[key])
@@ -109,36 +61,8 @@ def load(
         for parameter in wrapper.adapter_parameters().values():
             parameter.requires_grad_(trainable)
     inject.attach(model, wrappers)
+    guard(model)
     return model
-
-
-def _file_names(form: Format, layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:
-    """What a file holds of an adapter, by the names there."""
-    adapted = {path for path, layer in layers if not trains_beside(layer)}
-    names = {}
-    for path, layer in layers:
-        place = f"{form.prefix}{path}."
-        if trains_beside(layer):
-            # PEFT's wrapper of an adapted layer calls what it wraps `base_layer`.
-            inner = "base_layer." if path in adapted else ""
-            for key, value in layer.adapter_parameters().items():
-                names[f"{place}{inner}{key}"] = value
-        else:
-            for key, value in form.tensors(layer).items():
-                name = form.names[key]
-                names[name if form.whole_model else place + name] = value
-    return names
-
-
-def _head(model: nn.Module, prefix: str) -> dict[str, Tensor]:
-    """What a classifying head holds, by the names in a file."""
-    return {
-        f"{prefix}{path}.{key}": parameter
-        for path, module in named_layers(model)
-        if path.split(".")[0] in ("classifier", "score")
-        for key, parameter in innermost(module)._parameters.items()
-        if parameter is not None
-    }
 
 
 def _read_fields(file: Path) -> Fields:
@@ -148,8 +72,11 @@ def _read_fields(file: Path) -> Fields:
         if not isinstance(fields.get("peft_type"), str):
             raise ValueError("it does not name a peft_type")
     except FileNotFoundError:
+        # PEFT puts every adapter but "default" into a folder of its own name.
+        inner = sorted(found.parent.name for found in file.parent.glob(f"*/{file.name}"))
+        hint = f" (its folders {', '.join(inner)} do)" if inner else ""
         raise PeftlabError(
-            f"{file.parent} is not an adapter: it has no {file.name}; give the folder that "
+            f"{file.parent} is not an adapter: it has no {file.name}{hint}; give the folder that "
             "peftlab.save or PEFT's save_pretrained wrote."
         ) from None
     except (OSError, ValueError, AttributeError) as error:
@@ -162,12 +89,51 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         tensors = load_file(file)
     except FileNotFoundError:
+        if file.with_suffix(".bin").exists():
+            raise PeftlabError(
+                f"{file.parent} holds {file.stem}.bin, a format that runs code when it is read; "
+                "convert it with Hugging Face PEFT, if you trust it: "
+                "PeftModel.from_pretrained(model, folder).save_pretrained(new_folder)."
+            ) from None
         raise PeftlabError(f"{file} is missing; save the adapter again.") from None
     except (OSError, SafetensorError) as error:
         raise PeftlabError(f"{file} is damaged ({error}); save the adapter again.") from None
     if not tensors:
         raise PeftlabError(f"{file} holds no tensors; save the adapter again.")
+    if empty := [key for key, tensor in tensors.items() if tensor.shape == (0,)]:
+        raise PeftlabError(
+            f"{file} is empty: {len(empty)} of its {len(tensors)} tensors hold nothing, as where "
+            "sharded parameters (DeepSpeed ZeRO-3, FSDP) are saved and not gathered before; gather "
+            "them in the training run and save again."
+        )
     return tensors
+
+
+def _plain_names(tensors: dict[str, Tensor], form: Format, model: nn.Module) -> dict[str, Tensor]:
+    """The tensors, each by the name that it would have if this model had been saved today.
+
+    A name that means nothing in this model may come from one that was compiled or parallel, or
+    from before transformers renamed its modules.
+    """
+    known = {path for path, _ in named_layers(model)}
+    rename = renamer(model)
+    found = {}
+    for key, tensor in tensors.items():
+        path, parameter = _parted(key.removeprefix(form.prefix), form)
+        parts = (part for part in path.split(".") if part not in ("_orig_mod", "module"))
+        plain = ".".join(parts)
+        new = next((name for name in (path, plain, rename(plain)) if name in known), None)
+        found[f"{form.prefix}{new}.{parameter}" if path and new is not None else key] = tensor
+    return found
+
+
+def _parted(name: str, form: Format) -> tuple[str, str]:
+    """(module, what the file calls its parameter); no module before what belongs to the model."""
+    if form.whole_model and name in form.names.values():
+        return "", name
+    ends = (*form.names.values(), "base_layer.weight", "base_layer.bias")
+    end = next((end for end in ends if name.endswith("." + end)), name.rpartition(".")[2])
+    return name.removesuffix(end).removesuffix("."), end
 
 
 def _method(
@@ -182,11 +148,10 @@ def _method(
     for key in tensors:
         if form.whole_model and key in form.names.values():
             continue
-        name = next((n for n in form.names.values() if key.endswith("." + n)), None)
-        if name is None:
+        path, name = _parted(key.removeprefix(form.prefix), form)
+        if name not in form.names.values() or within(path, fields.get("modules_to_save") or ()):
             others.append(key)
             continue
-        path = key.removeprefix(form.prefix).removesuffix("." + name)
         if path not in known:
             raise PeftlabError(
                 f"{folder} adapts the layer {path!r}, which {type(model).__name__} does not have; "
@@ -207,7 +172,7 @@ def _method(
         elif module:
             modules.add(module)
     options = {
-        "also_train": sorted(modules),
+        "also_train": [exactly(module) for module in sorted(modules)],
         "bias": copies.OUR_BIAS.get(fields.get("bias") or "none", "none"),
         "tie": bool(fields.get("ensure_weight_tying")),
     }
@@ -219,14 +184,24 @@ def _method(
         ) from None
 
 
-def _check_fit(parameters: dict[str, Tensor], tensors: dict[str, Tensor], folder: Path) -> None:
+def _check_fit(
+    parameters: dict[str, Tensor], tensors: dict[str, Tensor], model: nn.Module, folder: Path
+) -> None:
     """The file holds a tensor for every parameter, with its shape, and no other."""
     for key in parameters.keys() ^ tensors.keys():
         where = "the file lacks" if key in parameters else "the adapter does not have"
         raise PeftlabError(f"{folder}: {where} {key!r}; save the adapter again.")
+    config = getattr(model, "config", None)
+    vocabulary = getattr(config and config.get_text_config(), "vocab_size", None)
     for key, parameter in parameters.items():
-        if tensors[key].shape != parameter.shape:
+        found, wanted = tensors[key].shape, parameter.shape
+        if found != wanted and found[1:] == wanted[1:] and wanted[0] == vocabulary:
             raise PeftlabError(
-                f"{folder}: {key!r} has shape {tuple(tensors[key].shape)}, the model needs "
-                f"{tuple(parameter.shape)}; load it into the base model it was trained on."
+                f"{folder} is for a model of {found[0]} tokens, and this one has {wanted[0]}; call "
+                f"model.resize_token_embeddings({found[0]}), then load it."
+            )
+        if found != wanted:
+            raise PeftlabError(
+                f"{folder}: {key!r} has shape {tuple(found)}, the model needs {tuple(wanted)}; "
+                "load it into the base model it was trained on."
             )

@@ -1,0 +1,142 @@
+"""``apply``, and what transformers' own verbs do on a model that is adapted.
+
+Those verbs know nothing of wrappers: left alone, ``model.save_pretrained`` would write names that
+no model has. So an adapted model answers some of them in its own way, until its last adapter goes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from peftlab.errors import PeftlabError
+from peftlab.inject import VERBS, adapter_layers, attach, build
+from peftlab.layers import AdapterLayer, Method, unwrapped
+from peftlab.saving import save
+
+
+def apply(
+    model: nn.Module,
+    method: Method,
+    *,
+    name: str = "default",
+    also_train: str | Sequence[str] = (),
+    bias: str = "none",
+    train_head: bool = True,
+) -> nn.Module:
+    """Add an adapter to the model, in place, and make its parameters the only ones that train.
+
+    Every other parameter is frozen, those of adapters applied earlier included (``switch`` makes
+    one of them train again). All wrappers are built before the first module is replaced, so a
+    call that fails leaves the model as it was.
+
+    Args:
+        model: the model to adapt; it is changed in place.
+        method: the configuration of a method, for example ``LoRAConfig(rank=8)``.
+        name: what to call this adapter.
+        also_train: modules to train in full beside the adapter, such as a new classification head
+            (``"classifier"``): names, ends of names, or regular expressions. The adapter holds
+            copies of their parameters, and the method adapts nothing inside them. Tied weights
+            stay tied. This is PEFT's ``modules_to_save``.
+        bias: which biases to train, as copies too: ``"none"``, ``"targets"`` (those of the adapted
+            layers, PEFT's ``bias="lora_only"``) or ``"all"``.
+        train_head: whether the head of a classifier (and the like: see ``targets.task_heads``)
+            trains in full too, which one that was drawn at random has to. ``False`` for a head
+            that is trained already.
+
+    Returns:
+        The same model, for chaining.
+
+    Raises:
+        PeftlabError: the name is taken, or a target matches no layer.
+    """
+    wrappers = build(model, method, name, also_train=also_train, bias=bias, train_head=train_head)
+    model.requires_grad_(False)
+    attach(model, wrappers)
+    guard(model)
+    for _, wrapper in wrappers:
+        for parameter in wrapper.adapter_parameters().values():
+            parameter.requires_grad_(True)
+    return model
+
+
+# --- transformers' verbs -------------------------------------------------------------------------
+
+
+def guard(model: nn.Module) -> None:
+    """Let an adapted model answer transformers' verbs; models without them stay as they are."""
+    model = unwrapped(model)
+    for name in VERBS:
+        if hasattr(type(model), name):
+            vars(model)[name] = Verb(model, name)
+    if getattr(model, "is_quantized", False):
+        # transformers' own sign of adapters, without which its Trainer refuses a 4-bit model.
+        model._hf_peft_config_loaded = True
+
+
+class Verb:
+    """A method of one model, in place of that of its class.
+
+    It holds the model weakly, so that a model that is let go of leaves memory at once. A copy of
+    the model gets verbs of its own.
+    """
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        self.model, self.name = weakref.ref(model), name
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        model = self.model()
+        if self.name == "save_pretrained":
+            return _save_pretrained(model, *args, **options)
+        if instead := VERBS[self.name]:
+            raise PeftlabError(f"model.{self.name} is for adapters of PEFT; use peftlab.{instead}.")
+        embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
+        if any(isinstance(layer, AdapterLayer) for layer in embeddings):
+            raise PeftlabError(
+                f"model.{self.name} would put new embeddings in place of adapted ones; call it "
+                "before peftlab.apply, or after peftlab.remove."
+            )
+        return getattr(type(model), self.name)(model, *args, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Verb, (self.model(), self.name)
+
+
+def _save_pretrained(
+    model: nn.Module,
+    save_directory: str | Path,
+    is_main_process: bool = True,
+    state_dict: Any = None,
+    push_to_hub: bool = False,
+    **options: Any,
+) -> None:
+    """Write the adapter that is on, as ``save`` does, so that ``from_pretrained`` of this folder
+    loads the base model and has PEFT add the adapter.
+
+    ``transformers.Trainer`` writes its checkpoints in this way. What it resumes from is beside:
+    the adapter's parameters by the names that they have in the adapted model.
+    """
+    on = sorted({layer.adapter for _, layer in adapter_layers(model) if layer.enabled})
+    if len(on) != 1:
+        raise PeftlabError(
+            f"save_pretrained writes one adapter, and {', '.join(on) or 'none'} of them is on; use "
+            "peftlab.save for each, or peftlab.merge(model, keep_base=False) for the whole model."
+        )
+    if push_to_hub:
+        raise PeftlabError("push an adapted model with model.push_to_hub(repo_id).")
+    if not is_main_process:
+        return
+    folder = save(model, save_directory, on[0])
+    own = {
+        key: value.detach().cpu().contiguous().clone()
+        for path, layer in model.named_modules()
+        if isinstance(layer, AdapterLayer)
+        for key, value in layer.state_dict(prefix=f"{path}.").items()
+        if not key.startswith(f"{path}.base.")
+    }
+    save_file(own, folder / "model.safetensors", metadata={"format": "pt"})
