@@ -4,6 +4,8 @@ The verbs that every method shares are here; ``peftlab.methods`` holds the metho
 ``peftlab.quantization`` bases in 4 bit, ``peftlab.memory`` what training costs in bytes.
 """
 
+# ruff: noqa: F401 (what is imported for type checkers is used by them alone)
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -32,48 +34,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AdaLoRAConfig",
-    "BitFitConfig",
-    "BottleneckConfig",
-    "DoRAConfig",
-    "FusionConfig",
-    "IA3Config",
-    "LoRAConfig",
-    "PartialConfig",
-    "PeftlabError",
-    "PiSSAConfig",
-    "PrefixConfig",
-    "PromptConfig",
-    "SubspaceConfig",
-    "adapter_layers",
-    "adapters",
-    "apply",
-    "dequantize_model",
-    "disabled",
-    "load",
-    "load_nf4",
-    "match_targets",
-    "merge",
-    "quantize_model",
-    "remove",
-    "save",
-    "switch",
-    "trainable_report",
-    "unmerge",
-]
-
 # Where each name comes from. It is imported when it is first used, so that `peftlab --help`
 # does not wait for torch, and `peftlab doctor` works where torch is missing or broken.
 _HOME = {
     "peftlab.errors": ("PeftlabError",),
-    "peftlab.inject": (
-        "adapter_layers",
-        "adapters",
-        "disabled",
-        "switch",
-        "trainable_report",
-    ),
+    "peftlab.inject": ("adapter_layers", "adapters", "disabled", "switch", "trainable_report"),
     "peftlab.loading": ("load",),
     "peftlab.merging": ("merge", "remove", "unmerge"),
     "peftlab.methods.adalora": ("AdaLoRAConfig",),
@@ -94,6 +59,9 @@ _HOME = {
     "peftlab.targets": ("match_targets",),
     "peftlab.verbs": ("apply",),
 }
+
+
+__all__ = sorted(name for names in _HOME.values() for name in names)
 
 
 def __getattr__(name: str) -> Any:

@@ -26,16 +26,10 @@ from peftlab.targets import named_layers
 # Methods of transformers that would go wrong on an adapted model (see ``verbs``), and for those
 # that are PEFT's, the verb of peftlab that does the same.
 VERBS = {
-    "save_pretrained": "",
-    "resize_token_embeddings": "",
-    "tie_weights": "",
-    "add_adapter": "apply",
-    "load_adapter": "load",
-    "set_adapter": "switch",
-    "enable_adapters": "switch",
-    "disable_adapters": "disabled",
-    "delete_adapter": "remove",
-}
+    "save_pretrained": "", "resize_token_embeddings": "", "tie_weights": "",
+    "add_adapter": "apply", "load_adapter": "load", "set_adapter": "switch",
+    "enable_adapters": "switch", "disable_adapters": "disabled", "delete_adapter": "remove",
+}  # fmt: skip
 
 
 def build(

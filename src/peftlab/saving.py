@@ -8,7 +8,7 @@ the same logits. Only the adapter is in the file, a few hundred kilobytes; the b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -65,11 +65,7 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
         **copies.write(layers),
     }
     beside = _parameters(model, [*heads, *_resized_embeddings(model)], form.prefix)
-    # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
-    tensors = {
-        key: value.detach().cpu().contiguous().clone()
-        for key, value in (beside | file_names(form, layers)).items()
-    }
+    tensors = beside | file_names(form, layers)
     if empty := [key for key, value in tensors.items() if value.shape == (0,)]:
         raise PeftlabError(
             f"{empty[0]!r} is empty: its parameter is sharded (DeepSpeed ZeRO-3, FSDP); gather the "
@@ -77,9 +73,16 @@ def save(model: nn.Module, folder: str | Path, name: str | None = None) -> Path:
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    write(tensors, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def write(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Write a safetensors file."""
+    # `clone`, because a file cannot hold two names for one piece of memory, as tied copies are.
+    copied = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    save_file(copied, file, metadata={"format": "pt"})
 
 
 def file_names(form: Format, layers: Sequence[tuple[str, AdapterLayer]]) -> dict[str, Tensor]:

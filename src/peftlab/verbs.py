@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from peftlab.errors import PeftlabError
 from peftlab.inject import VERBS, adapter_layers, attach, build
 from peftlab.layers import AdapterLayer, Method, unwrapped
-from peftlab.saving import save
+from peftlab.saving import save, write
 
 
 def apply(
@@ -108,12 +107,7 @@ class Verb:
 
 
 def _save_pretrained(
-    model: nn.Module,
-    save_directory: str | Path,
-    is_main_process: bool = True,
-    state_dict: Any = None,
-    push_to_hub: bool = False,
-    **options: Any,
+    model: nn.Module, folder: str | Path, is_main_process: bool = True, *_: Any, **options: Any
 ) -> None:
     """Write the adapter that is on, as ``save`` does, so that ``from_pretrained`` of this folder
     loads the base model and has PEFT add the adapter.
@@ -127,16 +121,12 @@ def _save_pretrained(
             f"save_pretrained writes one adapter, and {', '.join(on) or 'none'} of them is on; use "
             "peftlab.save for each, or peftlab.merge(model, keep_base=False) for the whole model."
         )
-    if push_to_hub:
+    if options.get("push_to_hub"):
         raise PeftlabError("push an adapted model with model.push_to_hub(repo_id).")
-    if not is_main_process:
-        return
-    folder = save(model, save_directory, on[0])
-    own = {
-        key: value.detach().cpu().contiguous().clone()
-        for path, layer in model.named_modules()
-        if isinstance(layer, AdapterLayer)
-        for key, value in layer.state_dict(prefix=f"{path}.").items()
-        if not key.startswith(f"{path}.base.")
-    }
-    save_file(own, folder / "model.safetensors", metadata={"format": "pt"})
+    if is_main_process:
+        own: dict[str, Tensor] = {}
+        for path, layer in model.named_modules():
+            if isinstance(layer, AdapterLayer):
+                state = layer.state_dict(prefix=f"{path}.").items()
+                own |= {key: value for key, value in state if not key.startswith(f"{path}.base.")}
+        write(own, save(model, folder, on[0]) / "model.safetensors")

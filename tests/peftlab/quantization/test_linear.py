@@ -27,7 +27,7 @@ from peftlab.layers import innermost, is_linear
 from peftlab.quantization import nf4
 from peftlab.quantization.formats import FORMATS
 from peftlab.quantization.linear import NF4Linear, is_quantized, packed_weight
-from peftlab.targets import _output_head, linear_targets, match_targets, named_layers
+from peftlab.targets import language_head, linear_targets, match_targets, named_layers
 
 # bitsandbytes needs rows that are whole blocks: see twins.values.
 WIDE = {"hidden_size": 64, "intermediate_size": 128}
@@ -185,7 +185,7 @@ def test_a_state_dict_without_scales_is_refused():
 def test_a_quantized_model_computes_like_its_dequantized_twin(family):
     model, ids = build(family, torch.float64), token_ids()
     plain = model(ids).logits
-    head = _output_head(model)
+    head = language_head(model)
     names = {path for path, _ in named_layers(model)}
     report = peftlab.trainable_report(model)
 
@@ -193,7 +193,7 @@ def test_a_quantized_model_computes_like_its_dequantized_twin(family):
     assert {path for path, _ in named_layers(model)} == names
     assert peftlab.trainable_report(model).total == report.total
     assert len(twins.quantized_layers(model)) == len(match_targets(build(family), "all-linear"))
-    assert head is None or head.weight is _output_head(model).weight
+    assert head is None or head.weight is language_head(model).weight
     assert 1e-3 < relative_error(model(ids).logits, plain) < 0.5
 
     dense = twins.dense_twin(model)
@@ -259,7 +259,7 @@ def qlora(family="llama", dtype=torch.float32, rank=4, alpha=6.0, **options):
     """(model with random LoRA on a quantized base, its configuration)."""
     model = peftlab.quantize_model(build(family, dtype, **options))
     method = LoRAConfig(rank=rank, alpha=alpha)
-    peftlab.apply(model, method)
+    peftlab.apply(model, method, train_head=False)
     # A quantized layer does not know that the model around it computes in float64.
     model.to(dtype)
     randomise_adapter(model)
