@@ -146,6 +146,7 @@ def _warn_of_others(model: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -
 # --- the output head -----------------------------------------------------------------------------
 
 # Models without a language head that are pretrained with all that stands above their backbone.
+_USUAL_HEADS = {"classifier", "score", "qa_outputs", "classification_head"}
 _PRETRAINED = re.compile(r"Pre[tT]raining$|ForMasked")
 
 
@@ -174,9 +175,11 @@ def task_heads(model: nn.Module) -> list[str]:
         if next(child.parameters(), None) is not None
     }
     pretrained = language_head(model) is not None or _PRETRAINED.search(type(model).__name__)
-    if pretrained or backbone not in children:
+    if pretrained or backbone is None:
         return []
-    return [name for name in children if name != backbone]
+    # CLIP's classifier stands beside a part of CLIP, whose name is not that of the whole.
+    known = _USUAL_HEADS if backbone not in children else set(children) - {backbone}
+    return [name for name in children if name in known]
 
 
 def language_head(model: nn.Module) -> nn.Module | None:

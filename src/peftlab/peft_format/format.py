@@ -60,12 +60,14 @@ def task_type(model: nn.Module) -> str | None:
     images has to go without a name.
     """
     model = unwrapped(model)
+    if getattr(model, "main_input_name", "") != "input_ids":
+        return None
     # Also of a class that was derived from transformers' and has a name of its own.
     for name in (cls.__name__ for cls in type(model).__mro__):
         for end, task in _TASKS.items():
             if name.endswith(end):
                 return task
-    if language_head(model) is None or getattr(model, "main_input_name", "") != "input_ids":
+    if language_head(model) is None:
         return None
     if model.config.is_encoder_decoder:
         return "SEQ_2_SEQ_LM"
