@@ -4,33 +4,8 @@ The verbs that every method shares are here; ``peftlab.methods`` holds the metho
 ``peftlab.quantization`` bases in 4 bit, ``peftlab.memory`` what training costs in bytes.
 """
 
-# ruff: noqa: F401 (what is imported for type checkers is used by them alone)
-
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from peftlab.errors import PeftlabError
-    from peftlab.inject import adapter_layers, adapters, disabled, switch, trainable_report
-    from peftlab.loading import load
-    from peftlab.merging import merge, remove, unmerge
-    from peftlab.methods.adalora import AdaLoRAConfig
-    from peftlab.methods.bitfit import BitFitConfig
-    from peftlab.methods.bottleneck import BottleneckConfig
-    from peftlab.methods.dora import DoRAConfig
-    from peftlab.methods.fusion import FusionConfig
-    from peftlab.methods.ia3 import IA3Config
-    from peftlab.methods.lora import LoRAConfig
-    from peftlab.methods.partial import PartialConfig
-    from peftlab.methods.pissa import PiSSAConfig
-    from peftlab.methods.prefix import PrefixConfig
-    from peftlab.methods.prompt import PromptConfig
-    from peftlab.methods.subspace import SubspaceConfig
-    from peftlab.quantization.linear import dequantize_model, quantize_model
-    from peftlab.quantization.loading import load_nf4
-    from peftlab.saving import save
-    from peftlab.targets import match_targets
-    from peftlab.verbs import apply
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -39,26 +14,17 @@ __version__ = "0.1.0"
 _HOME = {
     "peftlab.errors": ("PeftlabError",),
     "peftlab.inject": ("adapter_layers", "adapters", "disabled", "switch", "trainable_report"),
-    "peftlab.loading": ("load",),
-    "peftlab.merging": ("merge", "remove", "unmerge"),
-    "peftlab.methods.adalora": ("AdaLoRAConfig",),
-    "peftlab.methods.bitfit": ("BitFitConfig",),
-    "peftlab.methods.bottleneck": ("BottleneckConfig",),
-    "peftlab.methods.dora": ("DoRAConfig",),
-    "peftlab.methods.fusion": ("FusionConfig",),
-    "peftlab.methods.ia3": ("IA3Config",),
-    "peftlab.methods.lora": ("LoRAConfig",),
-    "peftlab.methods.partial": ("PartialConfig",),
-    "peftlab.methods.pissa": ("PiSSAConfig",),
-    "peftlab.methods.prefix": ("PrefixConfig",),
-    "peftlab.methods.prompt": ("PromptConfig",),
-    "peftlab.methods.subspace": ("SubspaceConfig",),
+    "peftlab.loading": ("load",), "peftlab.merging": ("merge", "remove", "unmerge"),
+    "peftlab.methods.adalora": ("AdaLoRAConfig",), "peftlab.methods.bitfit": ("BitFitConfig",),
+    "peftlab.methods.bottleneck": ("BottleneckConfig",), "peftlab.methods.dora": ("DoRAConfig",),
+    "peftlab.methods.fusion": ("FusionConfig",), "peftlab.methods.ia3": ("IA3Config",),
+    "peftlab.methods.lora": ("LoRAConfig",), "peftlab.methods.partial": ("PartialConfig",),
+    "peftlab.methods.pissa": ("PiSSAConfig",), "peftlab.methods.prefix": ("PrefixConfig",),
+    "peftlab.methods.prompt": ("PromptConfig",), "peftlab.methods.subspace": ("SubspaceConfig",),
     "peftlab.quantization.linear": ("dequantize_model", "quantize_model"),
-    "peftlab.quantization.loading": ("load_nf4",),
-    "peftlab.saving": ("save",),
-    "peftlab.targets": ("match_targets",),
-    "peftlab.verbs": ("apply",),
-}
+    "peftlab.quantization.loading": ("load_nf4",), "peftlab.saving": ("save",),
+    "peftlab.targets": ("match_targets",), "peftlab.verbs": ("apply",),
+}  # fmt: skip
 
 
 __all__ = sorted(name for names in _HOME.values() for name in names)

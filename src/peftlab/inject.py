@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,15 +11,7 @@ from torch import nn
 from peftlab import reach
 from peftlab.copies import parameter_copies
 from peftlab.errors import PeftlabError
-from peftlab.layers import (
-    SHARING,
-    AdapterLayer,
-    Method,
-    inside,
-    is_linear,
-    linear_features,
-    unwrapped,
-)
+from peftlab.layers import SHARING, AdapterLayer, Method, inside, is_linear, unwrapped
 from peftlab.targets import named_layers
 
 # Methods of transformers that would go wrong on an adapted model (see ``verbs``), and for those
@@ -183,7 +174,7 @@ def trainable_report(model: nn.Module) -> TrainableReport:
     """Count the model's parameters and those of them that train; tied weights count once."""
     # Two weights of a 4-bit layer share a byte: ask the layer how many there are.
     packed = {
-        id(layer.weight): math.prod(linear_features(layer))
+        id(layer.weight): layer.in_features * layer.out_features
         for layer in model.modules()
         if is_linear(layer) and not layer.weight.is_floating_point()
     }

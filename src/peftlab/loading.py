@@ -20,7 +20,7 @@ from peftlab.peft_format.registry import format_in
 from peftlab.renames import renamer
 from peftlab.saving import CONFIG_FILE, WEIGHTS_FILE, file_names
 from peftlab.targets import exactly, named_layers, within
-from peftlab.verbs import guard
+from peftlab.verbs import put_in
 
 
 def load(
@@ -56,13 +56,7 @@ def load(
     with torch.no_grad():
         for key, parameter in parameters.items():
             parameter.copy_(tensors[key])
-    model.requires_grad_(False)
-    for _, wrapper in wrappers:
-        for parameter in wrapper.adapter_parameters().values():
-            parameter.requires_grad_(trainable)
-    inject.attach(model, wrappers)
-    guard(model)
-    return model
+    return put_in(model, wrappers, trainable)
 
 
 def _read_fields(file: Path) -> Fields:

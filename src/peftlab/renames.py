@@ -14,11 +14,9 @@ def renamer(model: nn.Module) -> Callable[[str], str]:
     """
     if not hasattr(model, "base_model_prefix"):
         return str
-    try:
-        from transformers.conversion_mapping import get_model_conversion_mapping
-        from transformers.core_model_loading import WeightRenaming, rename_source_key
-    except ImportError:  # versions before 5 have no such table
-        return str
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, rename_source_key
+
     changes = get_model_conversion_mapping(model)
     renamings = [change for change in changes if isinstance(change, WeightRenaming)]
 

@@ -116,18 +116,17 @@ def _parameters(model: nn.Module, modules: Sequence[str], prefix: str) -> dict[s
 
 def _resized_embeddings(model: nn.Module) -> list[str]:
     """Names of the embedding and the head that turns back, if tokens were added to the model."""
-    origin = getattr(model, "name_or_path", "")
-    config = getattr(model, "config", None)
-    if not origin or getattr(config, "vocab_size", None) is None:
+    origin, config = getattr(model, "name_or_path", ""), getattr(model, "config", None)
+    if not origin or config is None:
         return []
     from transformers import AutoConfig
 
     try:
         # From the disk alone: saving should not wait for a network.
-        before = AutoConfig.from_pretrained(origin, local_files_only=True).get_text_config()
-    except (OSError, ValueError):
-        return []
-    if getattr(before, "vocab_size", None) == config.get_text_config().vocab_size:
+        before = AutoConfig.from_pretrained(origin, local_files_only=True)
+        if before.get_text_config().vocab_size == config.get_text_config().vocab_size:
+            return []
+    except (OSError, ValueError, AttributeError):
         return []
     embeddings = (innermost(model.get_input_embeddings()), language_head(model))
     return [path for path, module in named_layers(model) if innermost(module) in embeddings]

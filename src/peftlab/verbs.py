@@ -55,27 +55,28 @@ def apply(
         PeftlabError: the name is taken, or a target matches no layer.
     """
     wrappers = build(model, method, name, also_train=also_train, bias=bias, train_head=train_head)
-    model.requires_grad_(False)
-    attach(model, wrappers)
-    guard(model)
-    for _, wrapper in wrappers:
-        for parameter in wrapper.adapter_parameters().values():
-            parameter.requires_grad_(True)
-    return model
+    return put_in(model, wrappers, trainable=True)
 
 
 # --- transformers' verbs -------------------------------------------------------------------------
 
 
-def guard(model: nn.Module) -> None:
-    """Let an adapted model answer transformers' verbs; models without them stay as they are."""
-    model = unwrapped(model)
-    for name in VERBS:
-        if hasattr(type(model), name):
-            vars(model)[name] = Verb(model, name)
-    if getattr(model, "is_quantized", False):
+def put_in(
+    model: nn.Module, wrappers: Sequence[tuple[str, AdapterLayer]], trainable: bool
+) -> nn.Module:
+    """Put a new adapter into the model, whose other parameters are frozen, and let the model
+    answer transformers' verbs in its own way; one that has no such verbs stays as it is."""
+    model.requires_grad_(False)
+    for _, wrapper in wrappers:
+        for parameter in wrapper.adapter_parameters().values():
+            parameter.requires_grad_(trainable)
+    attach(model, wrappers)
+    plain = unwrapped(model)
+    vars(plain).update({name: Verb(plain, name) for name in VERBS if hasattr(plain, name)})
+    if getattr(plain, "is_quantized", False):
         # transformers' own sign of adapters, without which its Trainer refuses a 4-bit model.
-        model._hf_peft_config_loaded = True
+        plain._hf_peft_config_loaded = True
+    return model
 
 
 class Verb:

@@ -23,12 +23,11 @@ OPTIMIZERS: dict[str, dict[str, int]] = {
     "sgd_momentum": {"torch_states": 1},
 }
 NO_OPTIMIZER = {
-    "torch_states": 0,
-    "takes_roots": 0,
-    "bnb_states": 0,
-    "eight_bit": 0,
-    "paged_optimizer": 0,
-}
+    "torch_states": 0, "takes_roots": 0, "bnb_states": 0, "eight_bit": 0, "paged_optimizer": 0,
+}  # fmt: skip
+
+
+_BY_NAME = ("full", "dora", "ia3", "bitfit", "prefix", "prompt")  # methods with a switch each
 
 
 def inputs(architecture: Architecture, settings: Settings) -> dict[str, int]:
@@ -42,15 +41,10 @@ def inputs(architecture: Architecture, settings: Settings) -> dict[str, int]:
         "gpt2": int(family == "gpt2"),
         "bert": int(family == "bert"),
         "layer_norm": int(family != "llama"),
-        "full": int(method == "full"),
+        **{name: int(method == name) for name in _BY_NAME},
         "low_rank": int(method in ("lora", "qlora", "dora")),
-        "dora": int(method == "dora"),
         "quantized": int(method == "qlora"),
-        "ia3": int(method == "ia3"),
-        "bitfit": int(method == "bitfit"),
         "adapter": int(method == "bottleneck"),
-        "prefix": int(method == "prefix"),
-        "prompt": int(method == "prompt"),
         "rank": settings.rank,
         "virtual_tokens": settings.tokens,
         "bottleneck": settings.bottleneck,

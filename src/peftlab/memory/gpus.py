@@ -26,17 +26,9 @@ class Gpu:
 
 # From the vendor's data sheets.
 GPUS = (
-    Gpu("T4", 16),
-    Gpu("RTX 3090", 24),
-    Gpu("RTX 4090", 24),
-    Gpu("A10", 24),
-    Gpu("L4", 24),
-    Gpu("A100", 40),
-    Gpu("RTX 6000 Ada", 48),
-    Gpu("A100", 80),
-    Gpu("H100", 80),
-    Gpu("H200", 141),
-)
+    Gpu("T4", 16), Gpu("RTX 3090", 24), Gpu("RTX 4090", 24), Gpu("A10", 24), Gpu("L4", 24),
+    Gpu("A100", 40), Gpu("RTX 6000 Ada", 48), Gpu("A100", 80), Gpu("H100", 80), Gpu("H200", 141),
+)  # fmt: skip
 
 
 def by_size() -> dict[int, str]:

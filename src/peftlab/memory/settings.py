@@ -12,17 +12,18 @@ PRECISIONS = ("bf16", "mixed", "fp32")
 QUANTIZATIONS = ("nf4", "fp4")
 BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 OPTIMIZERS = (
-    "adamw",
-    "adamw_32bit",
-    "adamw_8bit",
-    "paged_adamw_32bit",
-    "paged_adamw_8bit",
-    "sgd",
+    "adamw", "adamw_32bit", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "sgd",
     "sgd_momentum",
-)
+)  # fmt: skip
 ATTENTIONS = ("sdpa", "flash", "eager")
 IMPLEMENTATIONS = ("peft", "peftlab")
 ALL_LINEAR = "all-linear"
+
+_CHOICES = {
+    "method": METHODS, "precision": PRECISIONS, "quantization": QUANTIZATIONS,
+    "block_size": BLOCK_SIZES, "optimizer": OPTIMIZERS, "attention": ATTENTIONS,
+    "implementation": IMPLEMENTATIONS,
+}  # fmt: skip
 
 _ADAPTS_LINEAR_LAYERS = ("lora", "qlora", "dora")
 
@@ -76,15 +77,7 @@ class Settings:
     implementation: str = "peft"
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("method", METHODS),
-            ("precision", PRECISIONS),
-            ("quantization", QUANTIZATIONS),
-            ("block_size", BLOCK_SIZES),
-            ("optimizer", OPTIMIZERS),
-            ("attention", ATTENTIONS),
-            ("implementation", IMPLEMENTATIONS),
-        ):
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise PeftlabError(
                     f"{name} must be one of {', '.join(map(str, known))}, "

@@ -13,17 +13,9 @@ from peftlab.memory.settings import Settings
 
 # One decoder of each size; the 7B, 13B and 33B are the shapes that most published numbers are of.
 WELL_KNOWN = (
-    "smollm2-135m",
-    "smollm2-360m",
-    "llama-3.2-1b",
-    "smollm2-1.7b",
-    "llama-3.2-3b",
-    "llama-2-7b",
-    "llama-3-8b",
-    "llama-2-13b",
-    "llama-33b",
-    "llama-2-70b",
-)
+    "smollm2-135m", "smollm2-360m", "llama-3.2-1b", "smollm2-1.7b", "llama-3.2-3b", "llama-2-7b",
+    "llama-3-8b", "llama-2-13b", "llama-33b", "llama-2-70b",
+)  # fmt: skip
 # Names such as "7B" round: Llama-2-7B has 6.74 billion parameters.
 NAMED_SIZE = 0.05
 

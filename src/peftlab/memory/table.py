@@ -22,34 +22,18 @@ from peftlab.memory import blocks, formulas
 
 # What is alive at a moment, in the order in which it is shown.
 COMPONENTS = (
-    "weights",
-    "quantization_constants",
-    "adapters",
-    "gradients",
-    "optimizer_states",
-    "activations",
-    "logits_and_loss",
-    "temporary",
-)
+    "weights", "quantization_constants", "adapters", "gradients", "optimizer_states",
+    "activations", "logits_and_loss", "temporary",
+)  # fmt: skip
 # Those that do not change during a step, and the totals that they are.
 FIXED = {
-    "weights": "weights",
-    "quantization_constants": "constants",
-    "adapters": "adapters",
+    "weights": "weights", "quantization_constants": "constants", "adapters": "adapters",
     "optimizer_states": "optimizer_states",
-}
+}  # fmt: skip
 SUMMED = (
-    "parameters",
-    "weights",
-    "constants",
-    "adapters",
-    "trained",
-    "file_bytes",
-    "gradients",
-    "block_gradients",
-    "optimizer_states",
-    "paged",
-)
+    "parameters", "weights", "constants", "adapters", "trained", "file_bytes", "gradients",
+    "block_gradients", "optimizer_states", "paged",
+)  # fmt: skip
 
 
 def where(condition: float, then: float, otherwise: float) -> float:

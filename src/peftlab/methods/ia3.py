@@ -25,6 +25,9 @@ FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gpt2": (("c_attn",), ("mlp.c_proj",)),
     "opt": (("k_proj", "v_proj"), ("fc2",)),
+    "t5": (("k", "v"), ("wo",)),
+    "bart": (("k_proj", "v_proj"), ("fc2",)),
+    **dict.fromkeys(("gpt_neox", "bloom", "falcon"), (("query_key_value",), ("dense_4h_to_h",))),
     "bert": _ENCODER,
     "roberta": _ENCODER,
 }

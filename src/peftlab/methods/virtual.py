@@ -33,15 +33,15 @@ def backbone(model: nn.Module) -> tuple[str, nn.Module]:
     """
     path = getattr(model, "base_model_prefix", "")
     layers = dict(named_layers(model))
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise PeftlabError(
+            f"{type(model).__name__} has an encoder and a decoder, and virtual tokens are only for "
+            "models with one of them; use LoRA instead."
+        )
     if not path or path not in layers or not hasattr(layers[path], "get_input_embeddings"):
         raise PeftlabError(
             f"{type(model).__name__} has no backbone below a head to put virtual tokens in front "
             "of; use a transformers model with a head, such as AutoModelForCausalLM."
-        )
-    if model.config.is_encoder_decoder:
-        raise PeftlabError(
-            f"{type(model).__name__} has an encoder and a decoder, and virtual tokens are only for "
-            "models with one of them; use LoRA instead."
         )
     # OPT's head calls the decoder inside its backbone, and passes over the backbone itself.
     inner = (f"{path}.{name}" for name in ("decoder", "language_model", "text_model"))

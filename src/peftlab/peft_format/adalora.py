@@ -9,6 +9,13 @@ from peftlab.methods.adalora import AdaLoRAConfig, AdaLoRALinear
 from peftlab.peft_format.format import Fields, Format, linear_fields
 from peftlab.targets import compact_targets
 
+# PEFT's names of the settings, and ours.
+_NAMES = {
+    "init_r": "rank", "target_r": "target_rank", "lora_alpha": "alpha", "lora_dropout": "dropout",
+    "total_step": "total_steps", "tinit": "warmup_steps", "tfinal": "final_steps",
+    "deltaT": "every", "beta1": "beta1", "beta2": "beta2", "orth_reg_weight": "orthogonality",
+}  # fmt: skip
+
 
 def _write(method: AdaLoRAConfig, model: nn.Module, layers: dict[str, AdapterLayer]) -> Fields:
     """The settings, and which directions are kept."""
@@ -18,17 +25,7 @@ def _write(method: AdaLoRAConfig, model: nn.Module, layers: dict[str, AdapterLay
     }
     allocated = any(not all(mask) for mask in pattern.values())
     return {
-        "init_r": method.rank,
-        "target_r": method.target_rank,
-        "lora_alpha": method.alpha,
-        "lora_dropout": method.dropout,
-        "total_step": method.total_steps,
-        "tinit": method.warmup_steps,
-        "tfinal": method.final_steps,
-        "deltaT": method.every,
-        "beta1": method.beta1,
-        "beta2": method.beta2,
-        "orth_reg_weight": method.orthogonality,
+        **{theirs: getattr(method, ours) for theirs, ours in _NAMES.items()},
         "rank_pattern": pattern if allocated else None,
         **linear_fields(model, layers),
     }

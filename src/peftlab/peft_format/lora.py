@@ -81,6 +81,13 @@ def _tensors(layer: LoRALinear) -> dict[str, Tensor]:
     return {**layer.adapter_parameters(), "A": A, "B": B}
 
 
+# Options that change what is computed and that peftlab does not have.
+_NOT_HERE = (
+    "lora_bias", "use_qalora", "velora_config", "trainable_token_indices", "target_parameters",
+    "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication",
+    "monteclora_config", "use_bdlora",
+)  # fmt: skip
+
 LORA = Format(
     config=LoRAConfig,
     peft_type="LORA",
@@ -88,19 +95,7 @@ LORA = Format(
     write=_write,
     read=_read,
     tensors=_tensors,
-    off={
-        "lora_bias": False,
-        "use_qalora": False,
-        "velora_config": None,
-        "trainable_token_indices": None,
-        "target_parameters": None,
-        "alora_invocation_tokens": None,
-        "arrow_config": None,
-        "kasa_config": None,
-        "layer_replication": None,
-        "monteclora_config": None,
-        "use_bdlora": None,
-    },
+    off=dict.fromkeys(_NOT_HERE, False),
 )
 DORA = dataclasses.replace(
     LORA, config=DoRAConfig, names={**LORA.names, "magnitude": "lora_magnitude_vector"}

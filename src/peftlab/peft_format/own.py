@@ -50,20 +50,12 @@ BOTTLENECK = Format(
 # --- AdapterFusion -------------------------------------------------------------------------------
 
 
-def _write_fusion(method: FusionConfig, model: nn.Module, layers: Layers) -> Fields:
-    return {"adapters": list(method.adapters)}
-
-
-def _read_fusion(fields: Fields, model: nn.Module, paths: list[str]) -> FusionConfig:
-    return FusionConfig(tuple(fields["adapters"]))
-
-
 FUSION = Format(
     config=FusionConfig,
     peft_type="ADAPTER_FUSION",
     names={"Q": "fusion_Q", "K": "fusion_K", "V": "fusion_V"},
-    write=_write_fusion,
-    read=_read_fusion,
+    write=lambda method, model, layers: {"adapters": list(method.adapters)},
+    read=lambda fields, model, paths: FusionConfig(tuple(fields["adapters"])),
 )
 
 
@@ -75,36 +67,24 @@ def _write_bitfit(method: BitFitConfig, model: nn.Module, layers: Layers) -> Fie
     return {"biases": method.biases if whole else list(layers)}
 
 
-def _read_bitfit(fields: Fields, model: nn.Module, paths: list[str]) -> BitFitConfig:
-    return BitFitConfig(fields["biases"])
-
-
 BITFIT = Format(
     config=BitFitConfig,
     peft_type="BITFIT",
     names={"delta": "bias_delta"},
     write=_write_bitfit,
-    read=_read_bitfit,
+    read=lambda fields, model, paths: BitFitConfig(fields["biases"]),
 )
 
 
 # --- partial fine-tuning -------------------------------------------------------------------------
 
 
-def _write_partial(method: PartialConfig, model: nn.Module, layers: Layers) -> Fields:
-    return {"targets": method.targets}
-
-
-def _read_partial(fields: Fields, model: nn.Module, paths: list[str]) -> PartialConfig:
-    return PartialConfig(fields["targets"])
-
-
 PARTIAL = Format(
     config=PartialConfig,
     peft_type="PARTIAL",
     names={"weight": "weight", "bias": "bias"},
-    write=_write_partial,
-    read=_read_partial,
+    write=lambda method, model, layers: {"targets": method.targets},
+    read=lambda fields, model, paths: PartialConfig(fields["targets"]),
 )
 
 

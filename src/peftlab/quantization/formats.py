@@ -30,23 +30,11 @@ from peftlab.errors import PeftlabError
 # Provenance: QLoRA (arXiv 2305.14314) appendix E, to the precision of bitsandbytes' table.
 # Rounded to the four decimals that are often quoted, they would send some weights elsewhere.
 NF4_LEVELS = (
-    -1.0,
-    -0.6961928009986877,
-    -0.5250730514526367,
-    -0.39491748809814453,
-    -0.28444138169288635,
-    -0.18477343022823334,
-    -0.09105003625154495,
-    0.0,
-    0.07958029955625534,
-    0.16093020141124725,
-    0.24611230194568634,
-    0.33791524171829224,
-    0.44070982933044434,
-    0.5626170039176941,
-    0.7229568362236023,
-    1.0,
-)
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+)  # fmt: skip
 
 # The outermost quantile: halfway between 1 - 1/32 and 1 - 1/30, the centres of the last of 16 and
 # of 15 equally likely bins. QLoRA's equation 4 as printed starts at quantile 0, which is -infinity.
