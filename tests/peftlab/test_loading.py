@@ -6,10 +6,13 @@ import json
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_models import FAMILIES, build, randomise_adapter, relative_error, token_ids
+from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration
 
 import peftlab
 from peftlab import LoRAConfig, PeftlabError
+from peftlab.saving import WEIGHTS_FILE
 
 
 def adapted(family="llama", dtype=torch.float32, name="default", **config):
@@ -131,3 +134,63 @@ def test_loading_a_file_twice_changes_nothing_and_says_why(tmp_path):
     with pytest.raises(PeftlabError, match="already has an adapter named 'default'"):
         peftlab.load(model, tmp_path)
     assert torch.equal(model(token_ids()).logits, before)
+
+
+# --- files of other times and places -------------------------------------------------------------
+
+
+def renamed(folder, change):
+    """Give the tensors of a file other names."""
+    file = folder / "adapter_model.safetensors"
+    save_file({change(key): value for key, value in load_file(file).items()}, file)
+
+
+@pytest.mark.parametrize("inserted", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_names_of_compiled_and_parallel_models_are_understood(inserted, tmp_path):
+    model = adapted(rank=2)
+    peftlab.save(model, tmp_path)
+    renamed(tmp_path, lambda key: key.replace("base_model.model.", f"base_model.model.{inserted}"))
+    loaded = peftlab.load(build("llama"), tmp_path)
+    assert torch.equal(loaded(token_ids()).logits, model(token_ids()).logits)
+
+
+def test_names_from_before_transformers_renamed_modules_are_understood(tmp_path):
+    def vision_language():
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+        vision = CLIPVisionConfig(**sizes, num_attention_heads=4, image_size=16, patch_size=8)
+        text = build("llama").config
+        config = LlavaConfig(vision_config=vision, text_config=text)
+        return LlavaForConditionalGeneration(config).eval()
+
+    method = LoRAConfig(rank=2, targets=r".*language_model.*q_proj|.*vision_tower.*k_proj")
+    model = peftlab.apply(vision_language(), method)
+    randomise_adapter(model)
+    peftlab.save(model, tmp_path)
+    old = {
+        "model.model.language_model.layers": "model.language_model.model.layers",
+        "model.model.vision_tower": "model.vision_tower",
+    }
+
+    def change(key):
+        return next((key.replace(new, was) for new, was in old.items() if new in key), key)
+
+    renamed(tmp_path, change)
+    loaded = peftlab.load(vision_language(), tmp_path)
+    assert torch.equal(loaded(token_ids()).logits, model(token_ids()).logits)
+    paths = {path for path, _ in peftlab.adapter_layers(loaded)}
+    assert paths == {path for path, _ in peftlab.adapter_layers(model)}
+
+
+def test_files_that_cannot_be_read_say_what_to_do(tmp_path):
+    model = adapted()
+    peftlab.save(model, tmp_path / "inner")
+    with pytest.raises(PeftlabError, match=r"it has no adapter_config.json \(its folders inner do"):
+        peftlab.load(build("llama"), tmp_path)
+    file = tmp_path / "inner" / WEIGHTS_FILE
+    save_file({key: torch.empty(0) for key in load_file(file)}, file)
+    with pytest.raises(PeftlabError, match=r"is empty: 28 of its 28 tensors.*ZeRO-3"):
+        peftlab.load(build("llama"), tmp_path / "inner")
+    file.rename(file.with_suffix(".bin"))
+    with pytest.raises(PeftlabError, match=r"adapter_model.bin.*convert it with Hugging Face PEFT"):
+        peftlab.load(build("llama"), tmp_path / "inner")
