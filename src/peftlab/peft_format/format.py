@@ -47,10 +47,9 @@ class Format:
 
 # PEFT's names for what a model is for, by the ends of transformers' names of classes.
 _TASKS = {
-    "ForSequenceClassification": "SEQ_CLS",
-    "ForTokenClassification": "TOKEN_CLS",
+    "ForSequenceClassification": "SEQ_CLS", "ForTokenClassification": "TOKEN_CLS",
     "ForQuestionAnswering": "QUESTION_ANS",
-}
+}  # fmt: skip
 
 
 def task_type(model: nn.Module) -> str | None:

@@ -26,7 +26,7 @@ from peftlab.errors import PeftlabError
 from peftlab.layers import innermost, is_conv1d, is_linear, oriented
 from peftlab.quantization import bitsandbytes
 from peftlab.quantization.nf4 import BLOCK_SIZE, Nested, QuantState, dequantize, quantize
-from peftlab.targets import ALL_LINEAR, linear_targets
+from peftlab.targets import ALL_LINEAR, linear_targets, task_heads, within
 
 
 class _QuantizedProduct(torch.autograd.Function):
@@ -174,7 +174,8 @@ def quantize_model(
     """Replace linear layers by ``NF4Linear``, in place.
 
     Embeddings, norms and the output head stay as they are: they are few, or sensitive, and the
-    head's weight is often the embedding's. So do layers that a model keeps in float32.
+    head's weight is often the embedding's; that of a classifier has to train. So do layers that a
+    model keeps in float32.
 
     Args:
         model: any model, on any device.
@@ -208,7 +209,9 @@ def quantize_model(
 
 def to_quantize(model: nn.Module, targets: str | Sequence[str]) -> dict[str, nn.Module]:
     """The layers that ``quantize_model`` means by these targets, by name."""
-    layers = linear_targets(model, targets)
+    layers, heads = linear_targets(model, targets), task_heads(model)
+    # A new head has to train, which 4 bits cannot; it is quantized only if nothing else is meant.
+    layers = {path: x for path, x in layers.items() if not within(path, heads)} or layers
     if targets != ALL_LINEAR:
         return layers
     # T5 looks at the dtype of its `wo` weights and casts to it: those must stay numbers.

@@ -206,7 +206,8 @@ class _Files:
                     return key
         raise PeftlabError(
             f"the files of {self.path} do not hold {names[0]!r}; they are incomplete, or laid out "
-            "in a way that only transformers' from_pretrained knows."
+            "in a way that only transformers knows: load them with its from_pretrained, then call "
+            "peftlab.quantize_model."
         )
 
     def quantized(self, key: str) -> dict[str, Tensor]:
@@ -225,7 +226,8 @@ def _weight_files(path: str | Path) -> list[str]:
     missing = [name for name, file in files.items() if file is None]
     if missing:
         raise PeftlabError(
-            f"{path} has no {missing[0]}; peftlab reads weights from safetensors files only."
+            f"{path} has no {missing[0]}, and peftlab reads safetensors files only; convert it "
+            "with transformers: from_pretrained(path).save_pretrained(new_folder)."
         )
     return list(files.values())
 

@@ -19,6 +19,7 @@ from small_models import (
 )
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
+from transformers import RobertaConfig, RobertaForSequenceClassification
 
 import peftlab
 from peftcourse.parity import twins_quantization as twins
@@ -476,3 +477,26 @@ def test_each_16_bit_weight_is_freed_at_once():
         gc.enable()
     assert len(weights) == 14
     assert not alive
+
+
+def test_a_new_head_stays_out_of_4_bit_and_trains(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 61, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
+    config = RobertaConfig(**sizes, num_attention_heads=4, num_labels=3)
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+
+    def loaded():
+        return RobertaForSequenceClassification.from_pretrained(tmp_path)
+
+    by_name = peftlab.quantize_model(loaded(), targets=("dense", "query"))
+    for model in (peftlab.quantize_model(loaded()), by_name, peftlab.load_nf4(tmp_path)):
+        assert isinstance(model.roberta.encoder.layer[0].output.dense, NF4Linear)
+        assert type(model.classifier.dense) is type(model.classifier.out_proj) is nn.Linear
+        peftlab.apply(model, LoRAConfig(rank=2))
+        assert model.classifier.out_proj.weight.requires_grad
+
+
+def test_training_a_4_bit_layer_in_full_says_how_to_keep_it_out():
+    model = peftlab.quantize_model(build("llama"))
+    with pytest.raises(PeftlabError, match=r"cannot train in full; keep it in .*llm_int8_skip"):
+        peftlab.apply(model, LoRAConfig(rank=2, targets="q_proj"), also_train="down_proj")
