@@ -226,7 +226,7 @@ def _weight_files(path: str | Path) -> list[str]:
     missing = [name for name, file in files.items() if file is None]
     if missing:
         raise PeftlabError(
-            f"{path} has no {missing[0]}, and peftlab reads safetensors files only; convert it "
+            f"{path} has no {missing[0]}; peftlab reads safetensors files only: convert it "
             "with transformers: from_pretrained(path).save_pretrained(new_folder)."
         )
     return list(files.values())
