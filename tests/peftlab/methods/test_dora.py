@@ -47,6 +47,13 @@ def equation(layer, x):
     return layer.magnitude / norm * (x @ adapted.T) + bias
 
 
+def cancellation(layer):
+    """How much larger the parts of ‖V‖² are than their sum, for the worst row."""
+    update = layer.scaling * layer.B @ layer.A
+    parts = layer.base.weight.norm(dim=1) + update.norm(dim=1)
+    return (parts / (layer.base.weight + update).norm(dim=1)).square().max().item()
+
+
 @settings(deadline=None)
 @given(
     d_in=sizes,
@@ -55,14 +62,18 @@ def equation(layer, x):
     alpha=st.floats(0.1, 64),
     bias=st.booleans(),
     batch=st.integers(0, 4),
+    seed=st.integers(0, 2**32 - 1),
 )
-def test_forward_is_the_equation(d_in, d_out, rank, alpha, bias, batch):
+def test_forward_is_the_equation(d_in, d_out, rank, alpha, bias, batch, seed):
+    torch.manual_seed(seed)
     layer = layer_of(d_in, d_out, rank, alpha, bias)
     x = torch.randn(batch, 3, d_in, dtype=torch.float64)
-    torch.testing.assert_close(layer(x), equation(layer, x), rtol=1e-8, atol=1e-8)
+    # Where an update nearly takes its row of W away, the identity of ‖V‖² keeps fewer digits.
+    tolerance = {"rtol": 1e-8 + 1e-14 * cancellation(layer), "atol": 1e-8}
+    torch.testing.assert_close(layer(x), equation(layer, x), **tolerance)
     merged = x @ layer.merged_weight(layer.base.weight).T
     merged = merged if layer.base.bias is None else merged + layer.base.bias
-    torch.testing.assert_close(merged, layer(x), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(merged, layer(x), **tolerance)
 
 
 @settings(deadline=None)
