@@ -57,8 +57,9 @@ def build(
         raise PeftlabError(
             f"the model already has an adapter named {name!r}; remove it or choose another name."
         )
-    wrappers = method.wrappers(model, name)
-    return parameter_copies(model, wrappers, name, also_train, bias, tie, train_head)
+    own = method.wrappers(model, name)
+    layers = parameter_copies(model, own, name, also_train, bias, tie, train_head)
+    return reach.marked(model, layers)
 
 
 def attach(model: nn.Module, wrappers: Sequence[tuple[str, AdapterLayer]]) -> None:
@@ -66,9 +67,7 @@ def attach(model: nn.Module, wrappers: Sequence[tuple[str, AdapterLayer]]) -> No
 
     The list goes from the outside in: a later wrapper may stand below an earlier one.
     """
-    read = reach.layers_read(model)
-    for path, wrapper in wrappers:
-        wrapper.read_at = path if path in read else ""
+    for _, wrapper in wrappers:
         for parent in list(model.modules()):
             # `_modules`, because `named_children` shows a module that has two names only once.
             for child_name, child in parent._modules.items():

@@ -90,17 +90,11 @@ class AdapterLayer(nn.Module):
         the base's own where the method does not change it, or it is packed.
 
         Raises:
-            PeftlabError: the adapter acts only where the layer is called.
+            PeftlabError: the adapter has dropout, which acts only where the layer is called.
         """
         value = getattr(super().__getattr__("base"), name)
-        why = self.CANNOT_MERGE
-        if self.training and getattr(self.method, "dropout", 0):
-            why = "its dropout acts on what the layer is called with; set dropout=0"
-        if self.active and why:
-            raise PeftlabError(
-                f"the model computes with the {name} of {self.read_at!r} without calling it, and "
-                f"{self.adapter!r} does not act there: {why}, or leave the layer out."
-            )
+        if self.active and self.training and getattr(self.method, "dropout", 0):
+            raise PeftlabError(f"the model reads {self.read_at}.{name}: dropout must be 0 there.")
         if not (self.active and name in self.MERGES) or value is None or value.dtype.itemsize < 2:
             return value
         adapted = getattr(self, f"merged_{name}")(oriented(self, value))

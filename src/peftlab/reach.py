@@ -17,12 +17,31 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from peftlab.errors import PeftlabError
 from peftlab.layers import AdapterLayer, innermost
 from peftlab.targets import named_layers
 
 # A layer's tensor in a model's code, but not a look at its dtype or device.
 _READ = re.compile(r"\.(\w+)\.(?:weight|bias)\b(?!\.(?:dtype|device|is_|shape|size))")
+ANY = "*"  # what a class without source may read
 _OTHER = re.compile(r"isinstance\([^()]*\)|\"[^\"\n]*\"")  # a look at the type; names in quotes
+
+
+def marked(model: nn.Module, wrappers: list[tuple[str, AdapterLayer]]) -> list:
+    """The wrappers, told whether code of the model reads the weight or bias of what they wrap.
+
+    Raises:
+        PeftlabError: an adapter cannot be in a weight that is read.
+    """
+    read = layers_read(model)
+    for path, wrapper in wrappers:
+        wrapper.read_at = path if path in read else ""
+        if wrapper.read_at and wrapper.CANNOT_MERGE:
+            raise PeftlabError(
+                f"code of the model computes with the weight of {path!r} itself, where "
+                f"{wrapper.adapter!r} does not act: {wrapper.CANNOT_MERGE}; leave the layer out."
+            )
+    return wrappers
 
 
 def layers_read(model: nn.Module) -> set[str]:
@@ -30,30 +49,28 @@ def layers_read(model: nn.Module) -> set[str]:
 
     Told from the source of their parents' classes; a class without source may read any child's.
     """
-    found = set()
-    inside: dict[str, frozenset[str] | None] = {"": frozenset()}
+    found: set[str] = set()
+    inside: dict[str, frozenset[str]] = {}  # what the code of a module and those around it reads
     for path, module in named_layers(model):
         parent, _, name = path.rpartition(".")
         outer = inside.get(parent, frozenset())
-        if path and (outer is None or name in outer):
+        if {name, ANY} & outer:
             found.add(path)
-        own = _names_read(type(innermost(module)))
-        inside[path] = None if own is None or outer is None else own | outer
+        inside[path] = outer | _names_read(type(innermost(module)))
     return found
 
 
 @functools.cache
-def _names_read(kind: type) -> frozenset[str] | None:
-    """Of which attributes a class's own code reads ``weight`` or ``bias``; ``None`` if unknown."""
+def _names_read(kind: type) -> frozenset[str]:
+    """Of which attributes a class's own code reads ``weight`` or ``bias``."""
     names: set[str] = set()
     for base in kind.__mro__:
-        if base is nn.Module or base.__name__ == "PreTrainedModel":
+        if base is nn.Module or base.__name__.endswith("PreTrainedModel"):  # it initialises
             break
         try:
-            source = inspect.getsource(base)
+            names.update(_READ.findall(_OTHER.sub("", inspect.getsource(base))))
         except (OSError, TypeError):
-            return None
-        names.update(_READ.findall(_OTHER.sub("", source)))
+            names.add(ANY)
     return frozenset(names)
 
 
@@ -77,8 +94,7 @@ def watch(layers: Sequence[tuple[str, AdapterLayer]]) -> None:
         if missing:
             warnings.warn(
                 f"no gradient reached the adapters of {', '.join(sorted(missing)[:3])} "
-                f"({len(missing)} layers): this loss does not depend on them, or the model "
-                "computes with their weights without calling them. If always so, leave them out.",
+                f"({len(missing)} layers): the loss does not depend on them; leave them out.",
                 stacklevel=2,
             )
 

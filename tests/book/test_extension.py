@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections import Counter
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,20 @@ def test_the_coverage_table_links_to_the_chapters_there_are(build):
     assert warnings == ""
     assert html.count('href="03_lora.html"') == 3
     assert "05_dora.html" not in html
+
+
+def test_the_compatibility_table_shows_every_cell_and_every_reason(build):
+    record = BOOK.parent / "results" / "parity_families.json"
+    cells = json.loads(record.read_text(encoding="utf-8"))["numbers"]["cells"]
+    html, warnings = build("```{compatibility}\n```")
+    assert warnings == ""
+    marks = re.findall(r"<td[^>]*>\s*([✓–✗])\s*</td>", html)
+    verdicts = Counter(cell["verdict"] for cell in cells)
+    assert Counter(marks) == {"✓": verdicts["works"], "–": verdicts["refused"]} | (
+        {"✗": verdicts["wrong"]} if verdicts["wrong"] else {}
+    )
+    plain = unescape(re.sub("<[^>]+>", "", html))
+    assert all(cell["reason"] in plain for cell in cells)
 
 
 def test_the_tests_that_the_coverage_page_names_exist():

@@ -6,6 +6,7 @@
 | ``{quiz}`` | questions with feedback for each choice |
 | ``{exercise-list}`` | the banners of a lesson's exercises |
 | ``{coverage}`` | every exercise of every lesson, and what guards it |
+| ``{compatibility}`` | every method on every architecture, and why not |
 | ``{lab}`` | how to open a lesson's lab |
 | ``{calculator}`` | the memory calculator |
 | ``{execution-status}`` | when each page ran, and which records it shows |
@@ -26,6 +27,7 @@ from peftlab_book import (
     assertions,
     boxes,
     calculator,
+    compatibility,
     coverage,
     exercises,
     html,
@@ -47,6 +49,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     boxes.setup(app)
     exercises.setup(app)
     coverage.setup(app)
+    compatibility.setup(app)
     calculator.setup(app)
     status.setup(app)
     alt_text.setup(app)

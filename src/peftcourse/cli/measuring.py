@@ -21,6 +21,8 @@ def parity(arguments: argparse.Namespace) -> int:
     out = options.file_to_write(arguments.out) if arguments.out else None
     # The references warn about their own deprecations, between any two rows.
     warnings.simplefilter("ignore")
+    if arguments.families:
+        return _families(arguments, out)
     from peftcourse.experiments import results
     from peftcourse.parity import run, table
 
@@ -53,6 +55,35 @@ def parity(arguments: argparse.Namespace) -> int:
             numbers={"device": arguments.device, "rows": data},
         )
     return 1 if failed else 0
+
+
+def _families(arguments: argparse.Namespace, out: Path | None) -> int:
+    """Try every method on many architectures; 1 if one is wrong."""
+    from tqdm import tqdm
+
+    from peftcourse.experiments import results
+    from peftcourse.parity import families
+
+    found = []
+    bar = tqdm(families.cells(quick=arguments.quick), desc="cells", disable=not sys.stderr.isatty())
+    for cell in bar:
+        found.append(cell)
+        if not arguments.json:
+            bar.write(families.line(cell), file=sys.stdout)
+    data = [families.as_json(cell) for cell in found]
+    if arguments.json:
+        print(json.dumps(data, indent=1, ensure_ascii=False))
+    else:
+        print(f"\n{families.summary(found)}")
+    if out:
+        results.write(
+            out,
+            what="Every method on tiny models of many architectures: works, refused, or wrong",
+            command=f"peftlab parity --families --out {arguments.out}",
+            seeds=[0, 1, 2],
+            numbers={"cells": data},
+        )
+    return 1 if any(cell.verdict == families.WRONG for cell in found) else 0
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -107,6 +138,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     command.add_argument(
         "--out", type=options.given, metavar="FILE", help="record the rows as a result"
+    )
+    command.add_argument(
+        "--families",
+        action="store_true",
+        help="every method on tiny models of many architectures instead",
     )
     command.set_defaults(run=parity)
 

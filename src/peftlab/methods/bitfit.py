@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from peftlab.errors import PeftlabError
-from peftlab.layers import AdapterLayer, innermost, new_parameter
+from peftlab.layers import AdapterLayer, innermost, is_linear, new_parameter
 from peftlab.methods import checks
 from peftlab.methods.places import match_modules
 from peftlab.targets import named_layers
@@ -99,8 +100,17 @@ class BiasOffset(AdapterLayer):
         nn.init.zeros_(self.delta)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        y = self.base(*args, **kwargs)
-        return (y + self.delta).to(y.dtype) if self.active else y
+        if not self.active:
+            return self.base(*args, **kwargs)
+        if is_linear(self.innermost) or isinstance(self.innermost, nn.LayerNorm):
+            y = self.base(*args, **kwargs)
+            return (y + self.delta).to(y.dtype)
+        # Where the bias is not one number for each of the last axis: a convolution, a router.
+        name, layer = "bias", self.base
+        while isinstance(layer, AdapterLayer):
+            name, layer = f"base.{name}", layer.base
+        bias = self.merged_bias(self.innermost.bias).to(self.innermost.bias.dtype)
+        return functional_call(self.base, {name: bias}, args, kwargs)
 
     def merged_bias(self, bias: Tensor) -> Tensor:
         """b + δ."""

@@ -77,11 +77,16 @@ def deciding_key(pattern: Mapping[str, Any], path: str) -> str | None:
     return next((key for key in pattern if re.match(rf"(.*\.)?({key})$", path)), None)
 
 
-def used_pattern(name: str, pattern: Mapping[str, Any], paths: Iterable[str]) -> None:
+def used(pattern: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """The part of a pattern that decides for some of these layers."""
+    keys = {deciding_key(pattern, path) for path in paths}
+    return {key: value for key, value in pattern.items() if key in keys}
+
+
+def all_used(name: str, pattern: Mapping[str, Any], paths: Sequence[str]) -> None:
     """Raise a PeftlabError if a key decides for none of these layers, which it would not tell."""
-    paths = list(paths)
-    for key in pattern.keys() - {deciding_key(pattern, path) for path in paths}:
-        behind = any(deciding_key({key: 0}, path) for path in paths)
+    for key in pattern.keys() - used(pattern, paths).keys():
+        behind = used({key: 0}, paths)
         reason = "only layers that a key before it matches" if behind else "none of the layers"
         raise PeftlabError(
             f"{name} {key!r} decides nothing: it matches {reason}; these are adapted: "

@@ -70,8 +70,8 @@ class LoRAConfig:
             PeftlabError: a key of a pattern says nothing about any of them.
         """
         layers = linear_targets(model, self.targets)
-        checks.used_pattern("rank_pattern", self.rank_pattern, layers)
-        checks.used_pattern("alpha_pattern", self.alpha_pattern, layers)
+        checks.all_used("rank_pattern", self.rank_pattern, list(layers))
+        checks.all_used("alpha_pattern", self.alpha_pattern, list(layers))
         return layers
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:

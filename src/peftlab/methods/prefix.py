@@ -103,9 +103,8 @@ def prefix_shape(model: nn.Module) -> PrefixShape:
     shapes = {(x.shape[1], x.shape[3]) for layer in cached for x in layer}
     if len(shapes) > 1:
         raise PeftlabError(
-            f"{type(model).__name__} keeps keys and values of different shapes, "
-            f"{', '.join(map(str, sorted(shapes)))} (heads, size), and a prefix has one shape for "
-            "all; use LoRA or PromptConfig instead."
+            f"{type(model).__name__} keeps keys and values of different shapes, {sorted(shapes)} "
+            "(heads, size), and a prefix has one for all; use LoRA or PromptConfig instead."
         )
     queries = config.num_attention_heads
     heads = getattr(config, "num_key_value_heads", None) or queries
@@ -174,8 +173,7 @@ def keys_and_values(model: nn.Module, ids: tuple[int, ...]) -> Tensor:
     layers = _cached(model, ids)
     if not layers or any(keys.shape[2] < len(ids) for keys, _ in layers):
         raise PeftlabError(
-            f"{type(model).__name__} does not keep the keys and values of {len(ids)} tokens in "
-            'each layer, so that a prefix can start from them; use init="random".'
+            f"{type(model).__name__} keeps no keys and values of {len(ids)} tokens; leave out init."
         )
     return torch.stack([torch.cat(layer) for layer in layers])
 
@@ -205,7 +203,6 @@ class PrefixLayer(VirtualTokens):
     ) -> None:
         super().__init__(base, method, adapter)
         self.shape = shape
-        self.windows: list[int | None] = [None] * shape.layers
         T, m = method.tokens, method.mlp_size
         weight = self.get_input_embeddings().weight
         total = shape.layers * 2 * shape.width

@@ -67,8 +67,14 @@ class PromptConfig:
 
     def wrappers(self, model: nn.Module, adapter: str) -> dict[str, AdapterLayer]:
         """One layer, around the model's backbone."""
+        from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
         path, module = backbone(model)
-        return {path: PromptLayer(module, self, adapter)}
+        layer = PromptLayer(module, self, adapter)
+        layer.pooled = type(model).__name__.endswith("ForSequenceClassification") and (
+            model.config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+        )
+        return {path: layer}
 
 
 _INITS = ("random", "vocabulary")
@@ -82,13 +88,14 @@ class PromptLayer(VirtualTokens):
 
     The outputs at the first T positions are cut off again: hidden states and logits line up with
     the caller's tokens and labels, and every loss is over the same tokens as without the prompt.
-    In an encoder that pools its first position, such as BERT, the pooled position is p_1.
+    An encoder that classifies a text pools its first position, p_1: there nothing is cut off.
 
     Shapes:
         input ids ``(B, n)``; last hidden state ``(B, n, d)``.
     """
 
     PARAMETERS = ("prompt",)
+    pooled = False  # whether the head reads the first position
     CANNOT_MERGE = "soft tokens are a part of the input, not of any weight"
 
     def __init__(self, base: nn.Module, method: PromptConfig, adapter: str = "default") -> None:
@@ -146,6 +153,8 @@ class PromptLayer(VirtualTokens):
     def _without_prompt(self, output: Any, left: Tensor | None) -> Any:
         """The backbone's output without the T positions; attention maps keep them as keys."""
         tokens = self.method.tokens
+        if self.pooled:
+            return output
         output.last_hidden_state = without(output.last_hidden_state, tokens, left)
         if output.get("hidden_states") is not None:
             output.hidden_states = tuple(without(h, tokens, left) for h in output.hidden_states)

@@ -11,7 +11,6 @@ a sliding window and a recurrent state then see what they see without padding.
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Any
 
 import torch
@@ -84,7 +83,8 @@ class VirtualTokens(AdapterLayer):
         if cache is None:
             return True
         # All layers are asked: that of a recurrent state is "compileable" in any cache.
-        if any(re.search("Static|Quant", type(layer).__name__) for layer in cache.layers):
+        kinds = " ".join(type(layer).__name__ for layer in cache.layers)
+        if "Static" in kinds or "Quant" in kinds:
             raise PeftlabError(
                 "a cache of fixed size or in few bits has no room for virtual tokens; leave out "
                 "cache_implementation, so that the cache grows."
@@ -106,16 +106,13 @@ class VirtualTokens(AdapterLayer):
     def _check_covered(self, inputs: dict[str, Any], expected: int) -> None:
         """Raise a PeftlabError unless mask or positions are for this many tokens."""
         mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
-        covered = expected
-        if isinstance(mask, Tensor):
-            covered = mask.shape[-1]
-        elif isinstance(positions, Tensor) and positions.ndim == 2:
+        covered = mask.shape[-1] if isinstance(mask, Tensor) else expected
+        if mask is None and isinstance(positions, Tensor) and positions.ndim == 2:
             covered = int(positions[:, -1].max()) + 1
         if covered != expected:
             raise PeftlabError(
-                f"the attention mask or the positions are for {covered} tokens, and the cache and "
-                f"the input hold {expected}; virtual tokens do not count. If generate() was given "
-                "the cache of an earlier call, leave past_key_values out."
+                f"mask or positions are for {covered} tokens, and cache and input hold {expected} "
+                "without virtual ones. If generate() was given a cache, leave past_key_values out."
             )
 
     def passed_through(self, *args: Any, **inputs: Any) -> Any:

@@ -59,18 +59,13 @@ def _read(fields: Fields, model: nn.Module, paths: list[str]) -> LoRAConfig:
         )
     config = DoRAConfig if fields.get("use_dora") else LoRAConfig
     # PEFT only warns of keys that decide for no layer.
-    ranks, alphas = (
-        {key: value for key, value in (fields.get(name) or {}).items() if key in used}
-        for name in ("rank_pattern", "alpha_pattern")
-        for used in [{checks.deciding_key(fields.get(name) or {}, path) for path in paths}]
-    )
     return config(
         rank=fields["r"],
         alpha=fields["lora_alpha"],
         dropout=fields.get("lora_dropout", 0.0),
         rank_stabilized=fields.get("use_rslora", False),
-        rank_pattern=ranks,
-        alpha_pattern=alphas,
+        rank_pattern=checks.used(fields.get("rank_pattern") or {}, paths),
+        alpha_pattern=checks.used(fields.get("alpha_pattern") or {}, paths),
         targets=compact_targets(model, paths),
     )
 

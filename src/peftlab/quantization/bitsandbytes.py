@@ -44,10 +44,7 @@ def to_entries(packed: Tensor, state: QuantState, name: str = "weight") -> dict[
         PeftlabError: bitsandbytes does not know the format.
     """
     _check_format(state)
-    entries = {
-        "absmax": state.absmax,
-        "quant_map": state.format.levels(packed.device).clone(),
-    }
+    entries = {"absmax": state.absmax, "quant_map": state.format.levels(packed.device).clone()}
     # The order of these keys is that of bitsandbytes, so that the JSON has the same bytes.
     rest: dict[str, Any] = {
         "quant_type": state.format.name,

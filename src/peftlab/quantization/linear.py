@@ -228,10 +228,7 @@ def is_quantized(layer: nn.Module) -> bool:
 
 
 def dequantize_model(
-    model: nn.Module,
-    *,
-    dtype: torch.dtype | None = None,
-    layers: Sequence[nn.Module] | None = None,
+    model: nn.Module, *, dtype: torch.dtype | None = None, layers: Sequence[nn.Module] | None = None
 ) -> nn.Module:
     """Replace quantized linear layers by ordinary ones that hold the same numbers, in place.
 

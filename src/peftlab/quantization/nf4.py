@@ -94,11 +94,7 @@ class QuantState:
 
 @torch.no_grad()
 def quantize(
-    weight: Tensor,
-    *,
-    format: str = "nf4",
-    block_size: int = BLOCK_SIZE,
-    double: bool = True,
+    weight: Tensor, *, format: str = "nf4", block_size: int = BLOCK_SIZE, double: bool = True
 ) -> tuple[Tensor, QuantState]:
     """Quantize a weight in blocks.
 

@@ -62,7 +62,7 @@ MODELS = {
     ),
     "alibi": ("Bloom", BLOOM, None),
     "alibi, mpt": ("Mpt", {"vocab_size": 61, "d_model": 32, "n_layers": 2, "n_heads": 4}, None),
-    "latent": ("DeepseekV3", MLA, r"different shapes, \(1, 4\), \(1, 8\) \(heads, size\)"),
+    "latent": ("DeepseekV3", MLA, r"different shapes, \[\(1, 4\), \(1, 8\)\] \(heads, size\)"),
     "state space": ("Mamba", STATE, NO_CACHE),
     "linear": ("Qwen3Next", LINEAR, NO_CACHE),
 }
