@@ -89,6 +89,7 @@ def grade(arguments: argparse.Namespace) -> int:
         regrade=arguments.regrade,
         only=arguments.only,
         engine=arguments.engine,
+        compare_kernel=arguments.compare_kernel,
         say=lambda text: print(text, file=sys.stderr),
         progress=sys.stderr.isatty(),
     )
@@ -155,6 +156,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="ray: a whole cluster"
+    )
+    command.add_argument(
+        "--compare-kernel",
+        action="store_true",
+        help="say where `check` in IPython judges otherwise",
     )
     command.add_argument("--unsafe", action="store_true", help="without bubblewrap, at your risk")
     command.set_defaults(run=grade)

@@ -29,6 +29,7 @@ class CodeCell:
         exercise: the exercise whose answer cell it is, or "".
         target: of an answer cell as it was handed out, the name that it defines: it is run only
             where nothing has defined that name yet, as its author ran the cell above it instead.
+        handed_in: the cell's own text.
     """
 
     number: int
@@ -36,9 +37,11 @@ class CodeCell:
     source: str
     exercise: str = ""
     target: str = ""
+    handed_in: str = ""
 
     def as_data(self) -> dict[str, Any]:
-        return asdict(self)
+        """What the sandbox gets of it."""
+        return {key: value for key, value in asdict(self).items() if key != "handed_in"}
 
 
 def to_run(cells: Sequence[Cell], lesson: Lesson, lab: LabOutline) -> Iterator[CodeCell]:
@@ -54,10 +57,9 @@ def to_run(cells: Sequence[Cell], lesson: Lesson, lab: LabOutline) -> Iterator[C
             yield CodeCell(number, TOO_LONG, "", exercise)
         elif source in stubs:
             target = lab.targets[stubs[source]]
-            yield CodeCell(number, LAB, source, stubs[source], target)
+            yield CodeCell(number, LAB, source, stubs[source], target, source)
         elif source in lab.own:
-            if lab.own[source]:
-                yield CodeCell(number, LAB, lab.own[source])
+            yield CodeCell(number, LAB, lab.own[source], handed_in=cell.source)
         else:
             kind = EDITED if cell.id in lab.ids and not exercise else OWN
-            yield CodeCell(number, kind, cell.source, exercise)
+            yield CodeCell(number, kind, cell.source, exercise, handed_in=cell.source)

@@ -186,7 +186,7 @@ class Marker:
 
     def _run(self, submission: Submission, wanted: Sequence[Exercise]) -> Work:
         """Run the cells and observe the answers that they leave."""
-        cells = [cell for cell in submission.cells if cell.kind != TOO_LONG]
+        cells = [cell for cell in submission.cells if cell.source]
         if not wanted or all(cell.kind == LAB for cell in cells):
             return Work(NOTHING_RUN)
         notebook = {

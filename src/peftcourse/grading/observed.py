@@ -112,6 +112,8 @@ def _messages(data: bytes) -> Iterator[dict[str, Any]]:
 def _found(said: dict[str, Any], cases: Sequence[Sealed]) -> Found:
     if "status" in said:
         return Found(status=_whole(said["status"]))
+    if "untouched" in said:
+        return Found(untouched=True)
     if "error" in said:
         error = {"outcome": {}, "changed": [], "error": said["error"]}
         return Found([_observation(error, one.case) for one in cases])

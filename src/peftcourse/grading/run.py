@@ -10,6 +10,7 @@ from pathlib import Path
 
 from peftcourse.exercises.registry import LESSONS, Lesson
 from peftcourse.grading import local, on_ray, pictures, reports
+from peftcourse.grading.in_kernel import differences
 from peftcourse.grading.journal import Journal
 from peftcourse.grading.marking import Marker, References, Task
 from peftcourse.grading.moves import follow
@@ -39,6 +40,7 @@ def grade(
     regrade: Collection[str] = (),
     only: Collection[str] = (),
     engine: str = LOCAL,
+    compare_kernel: bool = False,
     say: Callable[[str], None] = print,
     progress: bool = False,
 ) -> list[Row]:
@@ -62,6 +64,8 @@ def grade(
         lms: the format of ``lms.csv``.
         regrade: ids of exercises to mark again in all submissions, or ``"all"``.
         only: names of the submissions to grade; the rows of all others are kept as they are.
+        compare_kernel: whether to run each notebook in IPython as well, experiments included, and
+            to say where ``check`` judges otherwise there. It takes a minute or more for each.
         engine: ``"local"``, or ``"ray"`` for a Ray cluster.
         say: is told what the instructor should know.
         progress: whether to show a progress bar on standard error.
@@ -133,6 +137,12 @@ def grade(
                 if time.monotonic() - written > REFRESH:
                     reports.write_all(rows.values(), lesson, out, lms=lms, pages_of=new)
                     written, new = time.monotonic(), set()
+        if compare_kernel:
+            found = 0
+            for line in differences(rows, chosen, lesson, outline):
+                found += 1
+                say(line)
+            say(f"compared with IPython: {found} differences in {len(chosen)} submissions")
         return reports.write_all(rows.values(), lesson, out, lms=lms)
 
 

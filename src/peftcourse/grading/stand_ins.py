@@ -49,7 +49,8 @@ def _refuse(absent: Absent, *_: Any, **__: Any) -> Any:
 for _name in (
     "call getitem setitem delitem iter len bool contains enter exit setattr mro_entries "
     "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul "
-    "rmatmul neg abs lt le gt ge int float index and rand array"
+    "format round reversed fspath divmod trunc floor rmatmul neg abs lt le gt ge int float index "
+    "and rand array"
 ).split():
     setattr(Absent, f"__{_name}__", _refuse)
 

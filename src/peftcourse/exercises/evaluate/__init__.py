@@ -219,6 +219,7 @@ PARTS = (
         meaning="eight bugs that look alike in one curve each have a number that gives them away.",
         cases=patients.diagnose,
         probe=probes.diagnose,
+        unlabelled=("runs",),
         solution=clinic.diagnose,
         mutants=clinic.DIAGNOSE,
         symptoms=signs.SYMPTOMS,

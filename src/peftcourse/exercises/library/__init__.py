@@ -128,6 +128,7 @@ PARTS = (
         meaning="four zeros do not prove that the adapter is right, but that it is all there.",
         cases=cases.verify,
         probe=probes.verify,
+        secret=cases.VERIFY_SECRET,
         solution=verify.verify,
         mutants=verify.VERIFY,
         symptoms=verify.SYMPTOMS,

@@ -159,57 +159,11 @@ def _looks(found: dict[str, Tensor], adapter: str | None, case: Case) -> Outcome
 
 
 def verify(answer: Any, case: Case) -> Outcome:
-    model, file = _model_and_file(case)
+    model, file = (
+        {name: t.clone() for name, t in case[part].items()} for part in ("model", "file")
+    )
     missing, unexpected, misfits, dead = answer(model, file)
     return {"missing": missing, "unexpected": unexpected, "misfits": misfits, "dead": dead}
-
-
-def _model_and_file(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A model's tensors, frozen ones among them, and a file that differs from what it expects."""
-    A, B = case["A"], case["B"]
-    paths = [f"base_model.model.layers.{i}.q_proj" for i in range(len(A))]
-    model, file = {}, {}
-    for path, one, other in zip(paths, A, B, strict=True):
-        model[f"{path}.base_layer.weight"] = other @ one
-        model[f"{path}.lora_A.weight"] = one / 2
-        model[f"{path}.lora_B.weight"] = torch.zeros_like(other)
-        file[f"{path}.lora_A.weight"] = one.clone()
-        file[f"{path}.lora_B.weight"] = other.clone()
-    for path in paths[: case["absent"]]:
-        del file[f"{path}.lora_A.weight"]
-    for path in paths[: case["extra"]]:
-        file[path.replace("q_proj", "k_proj") + ".lora_A.weight"] = A[0].clone()
-    for path in paths[case["absent"] : case["absent"] + case["misfit"]]:
-        name = f"{path}.lora_A.weight"
-        file[name] = torch.cat([file[name], file[name][:1]])
-    for path in paths[len(paths) - case["zero"] :]:
-        file[f"{path}.lora_B.weight"].zero_()
-    # A row of zeros does not make an adapter that does nothing.
-    for path in (paths[0], paths[2]):
-        file[f"{path}.lora_B.weight"][0] = 0
-    a, b = f"{paths[1]}.lora_A.weight", f"{paths[1]}.lora_B.weight"
-    changes = {
-        "empty": file.clear,
-        "transposed": lambda: file.update({a: file[a].T.clone(), b: file[b].T.clone()}),
-        "longer": lambda: file.update({a: torch.cat([file[a], file[a][:, :1]], 1)}),
-        "zero A": lambda: file[a].zero_(),
-        "cancelling": lambda: file.update({b: _cancelling(file[b])}),
-        "negative": lambda: file[b].abs_().neg_()[0, 0].zero_(),
-        "tiny": lambda: file.update({b: file[b] * 1e-9}),
-        "unknown": lambda: file.update({b.replace("q_proj", "k_proj"): torch.zeros_like(file[b])}),
-        "misfit": lambda: file.update({b: torch.zeros_like(file[b][1:])}),
-        "no dot": lambda: model.update({"base_model.model.flora_head.weight": A[0] + 1}),
-    }
-    changes.get(case["kind"], lambda: None)()
-    return model, file
-
-
-def _cancelling(like: Tensor) -> Tensor:
-    """Ones and as many minus ones, so that the sum is exactly zero; a zero is left if odd."""
-    values = torch.zeros(like.numel(), dtype=like.dtype)
-    half = like.numel() // 2
-    values[:half], values[half : 2 * half] = 1, -1
-    return values.view(like.shape)
 
 
 def combine(answer: Any, case: Case) -> Outcome:

@@ -4,7 +4,7 @@
 learner's own Jupyter keeps its points.
 """
 
-from grading.cases.honest import cells, company, files, progress, styles
+from grading.cases.honest import cells, company, files, kernel, progress, styles
 from grading.cases.honest.base import Honest
 
 CASES: tuple[Honest, ...] = (
@@ -13,6 +13,7 @@ CASES: tuple[Honest, ...] = (
     *company.CASES,
     *styles.CASES,
     *files.CASES,
+    *kernel.CASES,
 )
 
 __all__ = ["CASES", "Honest"]
