@@ -181,10 +181,12 @@ class Notebook:
         """Run all cells; the process that returns from here is another than the one that came."""
         done, lost = 0, set()
         while done < len(self.cells):
+            lockdown.limit_files(spare=True)
             reader, writer = os.pipe()
             child = os.fork()
             if child == 0:
                 os.close(reader)
+                lockdown.limit_files(spare=False)
                 done = self._advance(done, lost, writer)
                 os.close(writer)
                 continue
@@ -195,7 +197,9 @@ class Notebook:
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             at = done if last is None else last + 1
             lost.add(at)
-            self._lose(self.cells[at], OUT_OF_TIME if late else status or 1)
+            lost_as = {"status": OUT_OF_TIME if late else status or 1}
+            self._note_failure(self.cells[at], lost_as)
+            self._say({"cell": self.cells[at]["number"], **lost_as})
 
     def _advance(self, start: int, lost: set[int], progress: int) -> int:
         """Run some cells, and say so after each; returns the number of the next one."""
@@ -208,11 +212,6 @@ class Notebook:
                 return number + 1
             os.write(progress, number.to_bytes(4, "big"))
         return start
-
-    def _lose(self, cell: dict[str, Any], status: int) -> None:
-        """Note that a cell has ended its process."""
-        self._note_failure(cell, {"status": status})
-        self._say({"cell": cell["number"], "status": status})
 
     def _step(self, cell: dict[str, Any]) -> None:
         """Run one cell, or what is known of a cell of the lab's own."""
@@ -234,7 +233,6 @@ class Notebook:
     def _run_cell(self, cell: dict[str, Any]) -> None:
         file = f"<cell {cell['number']}>"
         try:
-            # IPython leaves a line's last blanks out, and the tokenizer gives up on a null byte.
             text = self._transform(cell["source"])
             _remember(file, text)
             tree = ast.parse(text, file)
@@ -313,6 +311,7 @@ class Notebook:
             self._say({"exercise": exercise, "untouched": True})
             return
         self._say({"begun": exercise})
+        lockdown.limit_files(spare=True)  # of what the cells have left open
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:

@@ -34,6 +34,7 @@ SECCOMP_MODE_FILTER = 2
 LAST_CAPABILITY = 63
 
 MEGABYTE = 1 << 20
+FILES, SPARE_FILES = 64, 16  # that a cell may open; and that what runs the cells needs besides
 
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
 
@@ -111,7 +112,7 @@ def limit(*, seconds: int, memory: int, file_size: int) -> None:
     limits = {
         "RLIMIT_CPU": seconds,
         "RLIMIT_FSIZE": file_size,
-        "RLIMIT_NOFILE": 64,
+        "RLIMIT_NOFILE": FILES + SPARE_FILES,
         "RLIMIT_CORE": 0,
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
@@ -125,6 +126,12 @@ def limit(*, seconds: int, memory: int, file_size: int) -> None:
         if kind is not None:
             with contextlib.suppress(ValueError):  # a lower hard limit is in force already
                 resource.setrlimit(kind, (value, value))
+
+
+def limit_files(*, spare: bool) -> None:
+    """Allow this process a cell's number of open files, or the spare ones as well."""
+    most = FILES + SPARE_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if spare else FILES, most))
 
 
 # --- the system-call filter -----------------------------------------------------------------------
