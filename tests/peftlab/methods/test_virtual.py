@@ -5,10 +5,12 @@ import copy
 import peft
 import pytest
 import torch
-from small_models import build, randomise_adapter, relative_error, token_ids
+from small_models import apply_alone, build, randomise_adapter, relative_error, token_ids
+from transformers import T5Config, T5ForConditionalGeneration
 
 import peftlab
 from peftcourse.parity import twins_soft
+from peftlab import PeftlabError
 from peftlab.methods.prefix import PrefixConfig
 from peftlab.methods.prompt import PromptConfig
 
@@ -45,3 +47,14 @@ def test_a_classifier_trained_by_peft_loads_with_its_head(method, tmp_path):
     loaded = peftlab.load(base, tmp_path)
     assert relative_error(loaded(ids).logits, theirs(ids).logits) < 1e-10
     assert peftlab.adapter_layers(loaded)[-1][0] == "classifier"
+
+
+@pytest.mark.parametrize("method", [PromptConfig(tokens=2), PrefixConfig(tokens=2)])
+def test_encoder_decoders_are_refused_as_such_and_not_for_a_missing_head(method):
+    sizes = {"vocab_size": 61, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1}
+    model = T5ForConditionalGeneration(T5Config(**sizes, num_heads=4))
+    with pytest.raises(PeftlabError, match="has an encoder and a decoder.* use LoRA instead"):
+        apply_alone(model, method)
+    peftlab.apply(model, peftlab.IA3Config())
+    scaled = {(path.rsplit(".", 1)[-1], x.feedforward) for path, x in peftlab.adapter_layers(model)}
+    assert scaled == {("k", False), ("v", False), ("wo", True)}  # Liu et al. 2022, section 3.3
