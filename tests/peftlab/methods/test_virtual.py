@@ -53,7 +53,7 @@ def test_a_classifier_trained_by_peft_loads_with_its_head(method, tmp_path):
 def test_encoder_decoders_are_refused_as_such_and_not_for_a_missing_head(method):
     sizes = {"vocab_size": 61, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1}
     model = T5ForConditionalGeneration(T5Config(**sizes, num_heads=4))
-    with pytest.raises(PeftlabError, match="has an encoder and a decoder.* use LoRA instead"):
+    with pytest.raises(PeftlabError, match=r"has an encoder and a decoder.* use LoRA instead"):
         apply_alone(model, method)
     peftlab.apply(model, peftlab.IA3Config())
     scaled = {(path.rsplit(".", 1)[-1], x.feedforward) for path, x in peftlab.adapter_layers(model)}
