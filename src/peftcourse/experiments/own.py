@@ -198,7 +198,8 @@ class _Driven:
             # On a base of 16 bits the adapter has 32, which the learner's layer knows nothing of.
             mixed = x.dtype != next(iter(self.adapter_parameters().values())).dtype
             with torch.autocast(x.device.type, x.dtype if mixed else None, enabled=mixed):
-                return self._layer()(x)
+                y = self._layer()(x)
+            return y.to(x.dtype) if mixed else y  # as the library's layer gives it
         except Exception as problem:
             driver.fails(problem)
             return otherwise(x)

@@ -215,3 +215,29 @@ def test_a_learner_s_module_is_no_part_of_the_model(model):
     layer = peftlab.adapter_layers(model, "a")[0][1]
     assert [name for name, _ in layer.named_children()] == ["base"]
     assert isinstance(layer._own[0], nn.Module)
+
+
+@pytest.mark.parametrize(
+    ("method", "exercise"),
+    [
+        (peftlab.LoRAConfig(4, 8), "lora.forward"),
+        (peftlab.DoRAConfig(4, 8), "dora.layer"),
+        (peftlab.BottleneckConfig(4, "pfeiffer"), "adapters.layer"),
+    ],
+)
+def test_on_a_16_bit_base_it_gives_16_bits_as_the_library_s_layer_does(
+    method, exercise, model, data, capsys
+):
+    model.to(torch.bfloat16)
+    peftlab.apply(model, method, name="a")
+    with torch.no_grad():
+        for _, layer in peftlab.adapter_layers(model, "a"):
+            for parameter in layer.adapter_parameters().values():
+                parameter.add_(0.01)
+        ids = torch.as_tensor(data[0]["input_ids"])[None]
+        library = model(ids).logits
+        own.drive(model, "a", answer(exercise))
+        theirs = model(ids).logits
+    assert "raised" not in capsys.readouterr().out
+    assert theirs.dtype == library.dtype == torch.bfloat16
+    assert (theirs - library).norm() < 0.02 * library.norm()

@@ -34,20 +34,18 @@ your cells printed.
    would decide it.""",
     model_answer="""\
 **The claim about ΔW.** Its energy is more concentrated than the weight's: rank 8 keeps 48.5 %, of W
-23.1 %. But that is not low-rank. Rank 64 is needed for 90.2 %, in matrices of 128 and 256 singular
-values.
+23.1 %. But that is not low-rank: 90.2 % take rank 64 of 128 or 256.
 
 **The plan.** Only if measured. At the rate 3e-4 the losses of the two seeds, cut to rank 8, are
-1.66 and 1.73; the full updates have 1.21 and 1.27, the base 5.33. So nearly nine tenths of the gain
-are left, with half of the energy. At the rate 1e-3 rank 8 keeps more of the energy, 55.0 %, and
-less of the gain: 2.66 after 1.43. Its rank 1 (5.26) is hardly better than the base. “Next to
-nothing” is wrong in each case. I would train LoRA at rank 8 from the start: 1.26 and 1.33, and no
-seed of one way comes near the other.
+1.66 and 1.73; the full updates have 1.21 and 1.27, the base 5.33. Nearly nine tenths of the gain
+are left, with half of the energy. At 1e-3 rank 8 keeps more energy, 55.0 %, and less of the gain:
+2.66 after 1.43. “Next to nothing” is wrong each time. I would train LoRA at rank 8 from the
+start: 1.26 and 1.33, and no seed of one way comes near the other.
 
-**My doubt.** That a cut update is worse than LoRA because it was cut. LoRA's rate, 4e-3, was chosen
-by nobody here, and after 20 steps a loss measures speed. I would tune each way on other texts, the
-cut one by its loss after the cut, and train for 300 steps. If LoRA still leads by more than the
-seeds differ, the plan is worse; if not, it was only slower.""",
+**My doubt.** That a cut update is worse because it was cut. LoRA's rate, 4e-3, was chosen by nobody
+here, and after 20 steps a loss measures speed. I would tune each way on other texts, the cut one by
+its loss after the cut, and train for 300 steps. If LoRA still leads by more than the seeds differ,
+the plan is worse; if not, it was only slower.""",
     rubric=(
         Criterion(
             1,
