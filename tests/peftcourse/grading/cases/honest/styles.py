@@ -7,8 +7,6 @@ from functools import partial
 from grading.cases.honest import base
 from grading.cases.notebooks import RIGHT, solved
 
-from peftcourse.exercises.feedback import WRONG_VALUE
-
 # What is peculiar is one answer; a few others show that it harms none of them.
 case = partial(base.case, whole=False)
 
@@ -184,9 +182,8 @@ CASES = [
             "torch.zeros(d_out, rank)",
         ),
         whole=True,
-        # What a cell sets, it sets for all that follow it, in a kernel as well.
-        init=WRONG_VALUE,
-        inject=WRONG_VALUE,
+        # A kernel's `check` takes `init` for wrong, whose tensors are in 64 bit there; answers are
+        # observed with 32 bit as the default, for which it is right.
     ),
     case(
         "counts its calls",
