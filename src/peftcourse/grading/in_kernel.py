@@ -44,9 +44,9 @@ def correct_in_kernel(
     if why := why_no_bubblewrap():
         raise SandboxError(NO_BUBBLEWRAP.format(why=why))
     wall = "--unshare-all --die-with-parent --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp"
-    # Python and the course may themselves lie in a folder for temporary files.
-    needed = {path for path in (sys.prefix, sys.base_prefix, *sys.path) if os.path.exists(path)}
-    shown = [part for path in sorted(needed) for part in ("--ro-bind", path, path)]
+    # Python and the course may themselves lie in /tmp, which is empty there.
+    needed = {path for path in (sys.prefix, sys.base_prefix, *sys.path) if path.startswith("/tmp/")}
+    shown = [part for path in sorted(needed) for part in ("--ro-bind-try", path, path)]
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
         ["bwrap", *wall.split(), *shown, "--chdir", "/tmp", sys.executable, "-m", __name__],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -87,5 +88,7 @@ def test_ipython_gives_no_point_that_the_grader_does_not(every, rows, folder, no
     lesson, outline = LESSONS[LAB], LabOutline.read(ROOT, LAB)
     submissions = collect(folder / "class", lesson, outline)[::every]
     by_name = {row.submission: row for row in rows.values()}
-    found = differences(by_name, submissions, lesson, outline, experiments=every == 1)
+    found = list(differences(by_name, submissions, lesson, outline, experiments=every == 1))
+    for earned in (re.search(r" earns (\S+) here .* and (\S+) by `check`", line) for line in found):
+        assert earned is None or float(earned[1]) > float(earned[2])
     assert {line.partition(" earns")[0] for line in found} <= (MORE if every == 1 else MORE_WITHOUT)
