@@ -113,6 +113,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             signal.alarm(SECONDS)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the next notebook is no cell's input
             os.write(writer, json.dumps(sorted(_run(json.loads(line)))).encode())
             os._exit(0)  # no thread of the notebook's is waited for
         os.close(writer)
